@@ -43,12 +43,10 @@ class Row:
     where: str
     values: Any
 
-    def __post_init__(self) -> None:
+    def field(self, name: str) -> Any:
+        """The field as it is; a missing one, or a record that has no fields, is a RowProblem."""
         if not isinstance(self.values, dict):
             raise RowProblem(self.where, f"expected an object, found {type(self.values).__name__}")
-
-    def field(self, name: str) -> Any:
-        """The field as it is; a missing one is a RowProblem."""
         if name not in self.values:
             found = ", ".join(sorted(str(key) for key in self.values)[:12])
             raise RowProblem(f"{self.where} {name}", f"the field is missing (found: {found})")
@@ -66,7 +64,7 @@ class Row:
 
     def optional_text(self, name: str) -> str:
         """Like `text`, but "" where the field is absent, null or empty."""
-        value = self.values.get(name)
+        value = self.values.get(name) if isinstance(self.values, dict) else self.field(name)
         return "" if value is None or str(value).strip() in {"", "nan"} else self.text(name)
 
 
@@ -122,8 +120,6 @@ class SourceFile:
                 rows.append(Row(f"{self.name}:{number}", json.loads(line)))
             except (json.JSONDecodeError, RecursionError) as error:
                 problems.append(Problem(f"{self.name}:{number}", f"not valid JSON ({error})", _TRUNCATED_REMEDY))
-            except RowProblem as error:
-                problems.append(error.problem)
         if problems:
             raise BadInput(problems)
         return rows
@@ -261,3 +257,8 @@ def examples_from(rows: Iterable[Row], build: Callable[[Row], Example | None]) -
     if not examples:
         raise BadInput([Problem(where or "source", "no example could be read from it", _SHAPE_REMEDY)])
     return examples
+
+
+def cluster_of(text: str) -> str:
+    """A short, stable name for examples that share a text (a premise, an abstract) where the file gives them none."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
