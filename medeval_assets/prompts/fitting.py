@@ -109,7 +109,7 @@ def fit(prompt: Prompt, rule: DocumentRule | None, tokens: TokenCounter, budget:
             pieces.append(shorter)
     return Skipped(
         f"none of {len(prompt.documents)} documents fits into {available} tokens "
-        f"(the prompt has {bare} without them and the context leaves {budget})"
+        f"(the prompt has {bare} without them, the context leaves {budget})"
     )
 
 

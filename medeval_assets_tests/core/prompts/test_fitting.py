@@ -149,7 +149,7 @@ def test_the_rule_binds_where_the_context_is_long() -> None:
         (7, "the prompt has 8 tokens without its documents and the context leaves 7"),
         (
             23,
-            "none of 1 documents fits into 15 tokens (the prompt has 8 without them and the context leaves 23)",
+            "none of 1 documents fits into 15 tokens (the prompt has 8 without them, the context leaves 23)",
         ),
     ],
 )
