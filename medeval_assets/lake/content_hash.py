@@ -1,0 +1,22 @@
+"""The hash of a table's content, the same however the file that holds it is encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def content_sha256(table: pa.Table) -> str:
+    """SHA-256 over the column names and types, then every row as one line of canonical JSON (keys sorted, ASCII)."""
+    digest = hashlib.sha256()
+    header = [[field.name, str(field.type)] for field in table.schema]
+    digest.update(json.dumps(header).encode())
+    for batch in table.to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            digest.update(b"\n")
+            digest.update(json.dumps(row, sort_keys=True, separators=(",", ":")).encode())
+    return digest.hexdigest()

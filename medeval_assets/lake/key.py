@@ -1,0 +1,31 @@
+"""LakeKey: which table of the lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class LakeKey:
+    """One file of the lake: an asset, and the model and task where the asset is partitioned by them."""
+
+    asset: str
+    model: str = ""
+    task: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The hive-style folder below the lake's root: `generations/model=m/task=t`."""
+        parts = [self.asset]
+        parts += [f"model={self.model}"] if self.model else []
+        parts += [f"task={self.task}"] if self.task else []
+        return "/".join(parts)
+
+    @classmethod
+    def from_folder(cls, folder: str) -> LakeKey:
+        asset, *parts = folder.split("/")
+        values = dict(part.split("=", 1) for part in parts)
+        return cls(asset, values.get("model", ""), values.get("task", ""))
+
+    def __str__(self) -> str:
+        return " × ".join(filter(None, (self.asset, self.model, self.task)))

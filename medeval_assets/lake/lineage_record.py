@@ -1,0 +1,122 @@
+"""LineageRecord: where a table came from. It travels in the footer of the table's own file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medeval_assets.catalog.task_spec import Access
+from medeval_assets.lake.key import LakeKey
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRecord(_Frozen):
+    """A table of the lake that was read, by the hash of its content at that time."""
+
+    asset: str
+    model: str = ""
+    task: str = ""
+    content_sha256: str
+
+    @property
+    def key(self) -> LakeKey:
+        return LakeKey(self.asset, self.model, self.task)
+
+
+class RawFileRecord(_Frozen):
+    """A raw file that was read."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class Derivation(_Frozen):
+    """Everything a table's content depends on. A table is stale when its derivation would be another one today.
+
+    parameters: what the step was told (limit, wording, decoding, …), as JSON values.
+    model: the checkpoint's identity (hashes of weights, tokenizer, chat template), for generations.
+    """
+
+    code_version: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[InputRecord, ...] = ()
+    raw_files: tuple[RawFileRecord, ...] = ()
+    model: dict[str, str] = Field(default_factory=dict)
+
+
+class LineageRecord(_Frozen):
+    """The whole record. It holds no host names, user names, secrets or text of examples.
+
+    content_sha256: hash of the logical table, the same however the Parquet file is encoded.
+    access, licence, synthetic: follow the data from the source into every table derived from it.
+    environment: engine, device and library versions; kept for the reader, no part of staleness.
+    """
+
+    asset: str
+    model: str = ""
+    task: str = ""
+    derivation: Derivation
+    content_sha256: str
+    rows: int
+    run_id: str
+    created_at: str
+    package_version: str
+    git_commit: str
+    git_dirty: bool
+    access: Access = Access.PUBLIC
+    licence: str = ""
+    synthetic: bool = False
+    environment: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> LakeKey:
+        return LakeKey(self.asset, self.model, self.task)
+
+    def as_input(self) -> InputRecord:
+        """How a table derived from this one refers to it."""
+        return InputRecord(
+            asset=self.asset, model=self.model, task=self.task, content_sha256=self.content_sha256
+        )
+
+
+class CodeIdentity(_Frozen):
+    """Which code ran. git_commit: "" where the package does not run from a checkout."""
+
+    package_version: str
+    git_commit: str
+    git_dirty: bool
+
+
+@cache
+def code_identity() -> CodeIdentity:
+    """The package's version and, in a checkout, its commit and whether tracked files differ from it."""
+    checkout = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed arguments
+                ["git", "-C", str(checkout), *arguments],  # noqa: S607 - the user's own git
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    in_checkout = (checkout / ".git").exists()
+    return CodeIdentity(
+        package_version=importlib.metadata.version("medeval-assets"),
+        git_commit=git("rev-parse", "HEAD") if in_checkout else "",
+        git_dirty=bool(git("status", "--porcelain", "--untracked-files=no")) if in_checkout else False,
+    )

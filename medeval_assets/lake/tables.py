@@ -1,0 +1,161 @@
+"""The tables of the lake, declared once: Arrow schema, checks and the UI's column schema follow from here.
+
+Heavy to import (pandas, pandera); the lake imports it where a table is written.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+from pandera.pandas import DataFrameModel, Field
+
+String = Annotated[pd.ArrowDtype, pa.string()]
+Strings = Annotated[pd.ArrowDtype, pa.list_(pa.string())]
+StringMap = Annotated[pd.ArrowDtype, pa.map_(pa.string(), pa.string())]
+Integer = Annotated[pd.ArrowDtype, pa.int64()]
+Integers = Annotated[pd.ArrowDtype, pa.list_(pa.int64())]
+Number = Annotated[pd.ArrowDtype, pa.float64()]
+Numbers = Annotated[pd.ArrowDtype, pa.list_(pa.float64())]
+Flag = Annotated[pd.ArrowDtype, pa.bool_()]
+Messages = Annotated[pd.ArrowDtype, pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))]
+Documents = Annotated[pd.ArrowDtype, pa.list_(pa.struct([("document_id", pa.string()), ("text", pa.string())]))]
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Table(DataFrameModel):
+    class Config:
+        strict = True
+        ordered = True
+
+
+class Datasets(_Table):
+    """One row an example."""
+
+    example_id: String = Field(unique=True, str_length={"min_value": 1}, description="Stable id of the example")
+    cluster_id: String = Field(str_length={"min_value": 1}, description="Patient, document or passage it shares")
+    split: String = Field(isin=["test", "dev"], description="test: scored; dev: only ever a shot")
+    inputs: StringMap = Field(description="Named texts the prompt template reads")
+    options: StringMap = Field(description="Label → text in the order shown; empty for free text")
+    targets: Strings = Field(description="The right answer: label, reference texts, codes or mentions")
+    documents: Documents = Field(description="Documents in order of importance; empty where inputs hold everything")
+
+
+class PromptSets(_Table):
+    """One row a prompt, the same for every model."""
+
+    example_id: String = Field(unique=True, description="Example the prompt asks about")
+    messages: Messages = Field(description="Chat turns: system, shots, question")
+    cue: String = Field(description="Words that open an answer where there is no chat template")
+    options: StringMap = Field(description="Label → answer whose likelihood stands for the option")
+    documents: Documents = Field(description="Documents fitted to each model's context")
+    shots: Strings = Field(description="Example ids of the worked examples")
+    prompt_sha256: String = Field(str_matches=_SHA256, description="Hash of the prompt before any fitting")
+
+
+class Generations(_Table):
+    """One row a generation."""
+
+    example_id: String = Field(unique=True, description="Example that was asked about")
+    prompt_sha256: String = Field(str_matches=_SHA256, description="Hash of the prompt before any fitting")
+    text: String = Field(description="What the model returned, special tokens left out")
+    finish_reason: String = Field(isin=["stop", "length", "skipped"], description="Why the answer ended")
+    skip_reason: String = Field(description="Why the prompt was not asked, or empty")
+    prompt_tokens: Integer = Field(ge=0, description="Tokens of the rendered prompt")
+    generated_tokens: Integer = Field(ge=0, description="Tokens generated, the end token included")
+    option_logprobs: Numbers = Field(description="Summed log-probability (nats) of each option's answer")
+    option_tokens: Integers = Field(description="Tokens of each option's answer")
+    fitting: String = Field(description="JSON: which documents were shown, truncated or left out; or empty")
+    request_sha256: String = Field(description="Hash of model, engine, token ids and decoding; empty if skipped")
+
+
+class Scores(_Table):
+    """One row an example and metric."""
+
+    example_id: String = Field(description="Example that was scored")
+    cluster_id: String = Field(description="Patient, document or passage it shares")
+    metric: String = Field(description="Metric key")
+    profile: String = Field(description="Set of scoring rules")
+    numerator: Number = Field(description="The example's share of the metric's numerator")
+    denominator: Number = Field(ge=0, description="Its share of the denominator; 0: it says nothing here")
+    value: Number = Field(nullable=True, description="numerator / denominator")
+    parse_rule: String = Field(description="Rule that read the answer, or empty")
+    failure: String = Field(description="Why no answer could be read, or empty")
+
+
+class MetricTables(_Table):
+    """One row a metric of a cell."""
+
+    metric: String = Field(description="Metric key")
+    title: String = Field(description="Metric as people read it")
+    profile: String = Field(description="Set of scoring rules")
+    headline: Flag = Field(description="The task's first metric")
+    n: Integer = Field(ge=0, description="Examples scored")
+    clusters: Integer = Field(ge=0, description="Independent clusters among them")
+    value: Number = Field(nullable=True, ge=0, le=1, description="The metric, 0 to 1")
+    standard_error: Number = Field(nullable=True, ge=0, description="Standard error of the value")
+    low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of the 95 % interval")
+    high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of the 95 % interval")
+    method: String = Field(description="How the interval was made")
+    failures: Integer = Field(ge=0, description="Answers that could not be read")
+    failure_rate: Number = Field(nullable=True, ge=0, le=1, description="failures / n")
+    failure_low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of its 95 % interval")
+    failure_high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of its 95 % interval")
+    skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
+
+
+class Leaderboard(_Table):
+    """One row a model, task and metric."""
+
+    model: String = Field(description="Model key")
+    task: String = Field(description="Task key")
+    group: String = Field(description="Section of the leaderboard")
+    metric: String = Field(description="Metric key")
+    title: String = Field(description="Metric as people read it")
+    profile: String = Field(description="Set of scoring rules")
+    headline: Flag = Field(description="The task's first metric")
+    n: Integer = Field(ge=0, description="Examples scored")
+    value: Number = Field(nullable=True, ge=0, le=1, description="The metric, 0 to 1")
+    standard_error: Number = Field(nullable=True, ge=0, description="Standard error of the value")
+    low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of the 95 % interval")
+    high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of the 95 % interval")
+    failure_rate: Number = Field(nullable=True, ge=0, le=1, description="Share of answers that could not be read")
+    skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
+    synthetic: Flag = Field(description="True where the value rests on the project's synthetic samples")
+    published: Number = Field(nullable=True, ge=0, le=1, description="The value published for this cell, if any")
+    source: String = Field(description="Where the published value stands")
+
+
+TABLES: dict[str, type[_Table]] = {
+    "datasets": Datasets,
+    "prompt_sets": PromptSets,
+    "generations": Generations,
+    "scores": Scores,
+    "metric_tables": MetricTables,
+    "leaderboard": Leaderboard,
+}
+
+
+def arrow_schema(asset: str) -> pa.Schema:
+    """The Arrow schema of an asset's table."""
+    columns = TABLES[asset].to_schema().columns
+    return pa.schema([(name, column.dtype.type.pyarrow_dtype) for name, column in columns.items()])
+
+
+def column_descriptions(asset: str) -> list[tuple[str, str, str]]:
+    """(name, Arrow type, description) of every column."""
+    columns = TABLES[asset].to_schema().columns
+    return [(name, str(column.dtype.type.pyarrow_dtype), column.description) for name, column in columns.items()]
+
+
+def table_problems(asset: str, table: pa.Table) -> list[tuple[str, str]]:
+    """(column, failed check) of a table that is not as declared; the offending values are left out on purpose."""
+    try:
+        TABLES[asset].validate(table.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        return sorted({(str(column), str(check)) for column, check in zip(cases["column"], cases["check"], strict=True)})
+    return []
