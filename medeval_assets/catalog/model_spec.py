@@ -1,0 +1,155 @@
+"""ModelSpec: one system under test. EngineNeeds: what it takes to run it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+KEY_RULE = "Use 1 to 100 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit."
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_CHECKPOINTS = {
+    "hub": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"),
+    "folder": re.compile(r"[^\0]+"),
+    # A dotted module could only be found by importing its parent, so packages are named by their top level.
+    "gguf-package": re.compile(r"[A-Za-z_][A-Za-z0-9_]*/(?!\.)[^/\\\0]+\.gguf"),
+}
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` can name a model: it becomes a partition key and the name of a folder."""
+    return _KEY.fullmatch(text) is not None
+
+
+def _refused(what: str, remedy: str, field: str = "") -> PydanticCustomError:
+    """An error in the words a user reads. field: the one it is about, where several were looked at."""
+    return PydanticCustomError(
+        "refused", "{what}. {remedy}", {"what": what, "remedy": remedy, "field": field}
+    )
+
+
+class EngineNeeds(BaseModel):
+    """What a model needs to run.
+
+    gpus: GPUs it occupies; 0 runs on the CPU.
+    dtype: number format of its weights and activations; `auto` is the one its files are in.
+    context: most tokens of prompt and answer together; None is what its config allows.
+    tensor_parallel: over how many GPUs each layer is split.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gpus: int = Field(default=1, ge=0, le=1024)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    context: int | None = Field(default=None, ge=1, le=100_000_000)
+    tensor_parallel: int = Field(default=1, ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _parallel_over_what_there_is(self) -> Self:
+        if self.tensor_parallel > max(self.gpus, 1):
+            raise _refused(
+                f"tensor_parallel {self.tensor_parallel} exceeds the {self.gpus} GPUs",
+                "Raise `gpus` or lower `tensor_parallel`.",
+                "tensor_parallel",
+            )
+        return self
+
+
+class ModelSpec(BaseModel):
+    """One system under test: a checkpoint, its revision and its chat template. Two templates are two models.
+
+    key: the partition key, a slug.
+    title: its name in tables; the key where none is given.
+    checkpoint: `hub:org/name`, `folder:path`, or `gguf-package:module/file.gguf`, a GGUF inside an
+        installed Python package.
+    revision: branch, tag or commit of a `hub:` checkpoint; None is its main branch.
+    base: key of the generalist it is compared with, which makes the pair.
+    kind: `causal` generates; `encoder` only scores options.
+    chat_template: `tokenizer` (its own), `none`, `file:path`, or `as:key` (another model's).
+    demo: runs anywhere and belongs to `medeval demo`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key: str
+    title: str = ""
+    checkpoint: str
+    revision: str | None = None
+    role: Literal["biomedical", "generalist"]
+    base: str | None = None
+    kind: Literal["causal", "encoder"] = "causal"
+    chat_template: str = "tokenizer"
+    engine: EngineNeeds = EngineNeeds()
+    size: str = ""
+    licence: str = ""
+    note: str = ""
+    demo: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _titled(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("title") and "key" in values:
+            return {**values, "title": values["key"]}
+        return values
+
+    @field_validator("key")
+    @classmethod
+    def _slug(cls, key: str) -> str:
+        if not is_key(key):
+            raise _refused("not a usable key", KEY_RULE)
+        return key
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _known_source(cls, checkpoint: str) -> str:
+        scheme, _, target = checkpoint.partition(":")
+        if scheme not in _CHECKPOINTS or _CHECKPOINTS[scheme].fullmatch(target) is None:
+            raise _refused(
+                "says no place a checkpoint can come from",
+                "Write `hub:org/name`, `folder:path` or `gguf-package:module/file.gguf`.",
+            )
+        return checkpoint
+
+    @field_validator("revision")
+    @classmethod
+    def _plain_revision(cls, revision: str | None) -> str | None:
+        if revision is not None and _REVISION.fullmatch(revision) is None:
+            raise _refused("not a revision", "Give a branch, a tag or a commit of the hub repository.")
+        return revision
+
+    @field_validator("chat_template")
+    @classmethod
+    def _known_template(cls, template: str) -> str:
+        scheme, _, target = template.partition(":")
+        if template not in {"tokenizer", "none"} and not (scheme in {"file", "as"} and target):
+            raise _refused(
+                "says no place a chat template can come from",
+                "Write `tokenizer`, `none`, `file:path` or `as:<model key>`.",
+            )
+        return template
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.base == self.key:
+            raise _refused(
+                "a pair with itself", "Name the generalist it came from, or write `base: null`.", "base"
+            )
+        if self.revision is not None and not self.checkpoint.startswith("hub:"):
+            raise _refused("a revision without a `hub:` checkpoint", "Write `revision: null`.", "revision")
+        return self
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The checkpoint without this machine's folders, fit for a lineage record."""
+        scheme, _, target = self.checkpoint.partition(":")
+        return f"folder:{target.rstrip('/').rpartition('/')[2]}" if scheme == "folder" else self.checkpoint
+
+    @property
+    def template_owner(self) -> str | None:
+        """Key of the model whose chat template it uses, where it is not its own."""
+        scheme, _, target = self.chat_template.partition(":")
+        return target if scheme == "as" else None
