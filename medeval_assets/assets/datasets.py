@@ -1,0 +1,45 @@
+"""`datasets`: the examples of each task, read from its owner's format."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from medeval_assets.assets.materialization import Table, keep, materialize_each
+from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
+from medeval_assets.partitions import TASKS, lake_key
+from medeval_assets.resources import Home
+from medeval_assets.sources.dataset import read_dataset
+from medeval_assets.sources.example_rows import rows_of
+from medeval_assets.tasks import all_tasks
+
+CODE_VERSION = "1"
+
+
+@dg.asset(
+    partitions_def=TASKS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="data",
+    kinds={"python", "parquet"},
+    owners=["team:clinical-nlp"],
+    code_version=CODE_VERSION,
+)
+def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
+    """Examples of each task, from MEDEVAL_SOURCES where its files are, else from the synthetic samples."""
+    lake = home.open_lake()
+
+    def make(key: str) -> Table:
+        task = all_tasks()[key]
+        dataset = read_dataset(task, home.settings)
+        raw = tuple(RawFileRecord(name=r.name, sha256=r.sha256, size=r.size) for r in dataset.sources)
+        return keep(
+            lake,
+            lake_key("datasets", key),
+            Derivation(code_version=f"{CODE_VERSION}.{task.version}", raw_files=raw),
+            lambda: rows_of(dataset.examples),
+            run_id=context.run_id,
+            access=task.access,
+            licence=task.licence,
+            synthetic=dataset.synthetic,
+        )
+
+    materialize_each(context, lake, context.partition_keys, make)

@@ -1,0 +1,68 @@
+"""`leaderboard`: every model × task × metric, with the published values beside ours, as a table and a picture."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from medeval_assets.assets.materialization import Table, input_record, keep, table_metadata
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.reports.leaderboard import leaderboard as leaderboard_rows
+from medeval_assets.reports.leaderboard_page import markdown_table
+from medeval_assets.reports.leaderboard_picture import picture
+from medeval_assets.resources import Home
+from medeval_assets.tasks import all_tasks
+
+CODE_VERSION = "1"
+
+
+@dg.asset(
+    deps=["metric_tables"],
+    # Not eager(): that waits until no cell of the whole grid is missing, and some cell always is.
+    automation_condition=dg.AutomationCondition.any_deps_updated()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress(),
+    group_name="reports",
+    kinds={"python", "parquet"},
+    owners=["team:clinical-nlp"],
+    code_version=CODE_VERSION,
+)
+def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
+    """Every cell that has been evaluated: the headline metrics as a table and a picture, all metrics as Parquet."""
+    lake = home.open_lake()
+    tasks = list(all_tasks())
+    models = list(home.models())
+    cells = [key for key in lake.keys("metric_tables") if key.task in tasks]
+    known = {key: rank for rank, key in enumerate(models)}
+    cells.sort(key=lambda key: (tasks.index(key.task), known.get(key.model, len(known)), key.model))
+    inputs = [input_record(lake, key) for key in cells]
+
+    def rows() -> list[dict[str, Any]]:
+        tables = [(key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, inputs, strict=True)]
+        return leaderboard_rows(tables, all_tasks(), home.settings.bundled / "reference" / "published.csv")
+
+    table = keep(
+        lake,
+        LakeKey("leaderboard"),
+        Derivation(code_version=CODE_VERSION, inputs=tuple(record.as_input() for record in inputs)),
+        rows,
+        run_id=context.run_id,
+        like=inputs,
+    )
+    context.add_output_metadata(table_metadata(lake, replace(table, metadata=_pages(lake, len(cells)))))
+
+
+def _pages(lake: Lake, cells: int) -> dict[str, Any]:
+    """The table and the picture as Markdown; the picture travels inside the page, so that it needs no server."""
+    rows = lake.rows(LakeKey("leaderboard"))
+    image = base64.b64encode(picture(rows)).decode("ascii")
+    return {
+        "cells": cells,
+        "leaderboard": dg.MetadataValue.md(markdown_table(rows)),
+        "picture": dg.MetadataValue.md(f"![Headline metrics with 95 % intervals](data:image/png;base64,{image})"),
+    }

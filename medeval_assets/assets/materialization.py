@@ -1,0 +1,144 @@
+"""How every asset body works: each partition is kept in the lake on its own, and one failure does not take the others.
+
+Belongs here: the loop over partitions and what Dagster is told about each. Does not belong here: what any asset computes.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from medeval_assets.catalog.task_spec import Access
+from medeval_assets.errors import BadInput, MedevalError, Problem
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+
+Rows = Iterable[Mapping[str, Any]]
+_PREVIEW_ROWS = 3
+_PREVIEW_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is now current, and what the UI shows of it. reused: it was fresh and is the one from before."""
+
+    record: LineageRecord
+    reused: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def input_record(lake: Lake, key: LakeKey) -> LineageRecord:
+    """The record of a table that this step reads; BadInput where it was never materialized."""
+    record = lake.record(key)
+    if record is None:
+        raise BadInput([Problem(str(key), "there is no such table yet", f"Materialize {key.asset} first.")])
+    return record
+
+
+def keep(
+    lake: Lake,
+    key: LakeKey,
+    derivation: Derivation,
+    rows: Callable[[], Rows],
+    *,
+    run_id: str,
+    like: Sequence[LineageRecord] = (),
+    access: Access = Access.PUBLIC,
+    licence: str = "",
+    synthetic: bool = False,
+) -> Table:
+    """Compute the rows and keep them, unless the table that is there has the same derivation.
+
+    like: records of the inputs; the strictest access, the licences and the synthetic mark are handed on.
+    """
+    fresh = lake.fresh(key, derivation)
+    if fresh is not None:
+        return Table(fresh, reused=True)
+    licences = sorted({licence, *(record.licence for record in like)} - {""})
+    record = lake.write(
+        key,
+        rows(),
+        derivation,
+        run_id=run_id,
+        access=max((access, *(record.access for record in like)), key=list(Access).index),
+        licence="; ".join(licences),
+        synthetic=synthetic or any(record.synthetic for record in like),
+    )
+    return Table(record, reused=False)
+
+
+def materialize_each(
+    context: dg.AssetExecutionContext, lake: Lake, keys: Iterable[str], make: Callable[[str], Table]
+) -> None:
+    """Make every partition; what is done stays recorded when another one fails, and the run then fails with a list."""
+    done: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, str] = {}
+    for key in keys:
+        try:
+            table = make(key)
+        except MedevalError as error:
+            failed[key] = str(error)
+        except Exception as error:  # one broken cell must not take the finished ones with it
+            # Where it happened, without the error's own words: those may quote a patient's text.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            context.log.error(f"{key}: unexpected {type(error).__name__}\n{frames}")
+            failed[key] = f"unexpected {type(error).__name__}; the run's log has the traceback"
+        else:
+            done[key] = table_metadata(lake, table)
+    if failed:
+        for key, metadata in done.items():
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+        listed = "\n".join(f"{key}: {message}" for key, message in failed.items())
+        raise dg.Failure(
+            f"{len(failed)} of {len(failed) + len(done)} partitions of {context.asset_key.to_user_string()} failed; "
+            f"the others are kept.\n{listed}",
+            allow_retries=False,
+        )
+    for key, metadata in done.items():
+        context.add_asset_metadata(metadata, partition_key=key)
+
+
+def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
+    """What the UI shows of a table: rows, columns, origin, a preview where its rows are public, and its numbers."""
+    from medeval_assets.lake.tables import column_descriptions
+
+    record = table.record
+    columns = [
+        dg.TableColumn(name, type=kind, description=about)
+        for name, kind, about in column_descriptions(record.asset)
+    ]
+    metadata: dict[str, Any] = {
+        "dagster/row_count": record.rows,
+        "dagster/column_schema": dg.TableSchema(columns),
+        "file": dg.MetadataValue.path(lake.path(record.key)),
+        "content_sha256": dg.MetadataValue.text(record.content_sha256),
+        "data": dg.MetadataValue.text("synthetic samples" if record.synthetic else "real"),
+        "access": dg.MetadataValue.text(record.access.value),
+        "reused": dg.MetadataValue.bool(table.reused),
+        **table.metadata,
+    }
+    if record.synthetic or record.access is Access.PUBLIC:
+        metadata["preview"] = _preview(lake, record)
+    return metadata
+
+
+def _preview(lake: Lake, record: LineageRecord) -> dg.MetadataValue[Any]:
+    """The first rows as a table, which the UI shows as plain text: nothing in them becomes markup."""
+    rows = lake.read(record.key).slice(0, _PREVIEW_ROWS).to_pylist()
+    records = [dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in rows]
+    if not records:
+        return dg.MetadataValue.text("no rows")
+    return dg.MetadataValue.table(records)
+
+
+def _shown(value: Any) -> str | int | float | bool:
+    if isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"

@@ -1,0 +1,61 @@
+"""`metric_tables`: a cell's metrics with their uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+
+from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.partitions import GRID, lake_key
+from medeval_assets.resources import Home
+from medeval_assets.statistics.metric_table import metric_table
+from medeval_assets.tasks import all_tasks
+
+CODE_VERSION = "1"
+
+
+@dg.asset(
+    deps=["scores"],
+    partitions_def=GRID,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    automation_condition=dg.AutomationCondition.eager(),
+    group_name="evaluation",
+    kinds={"python", "parquet"},
+    owners=["team:clinical-nlp"],
+    code_version=CODE_VERSION,
+)
+def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
+    """One row a metric: value, n, standard error, 95 % interval, and how many answers could not be read."""
+    lake = home.open_lake()
+
+    def make(key: str) -> Table:
+        cell = lake_key("metric_tables", key)
+        source = input_record(lake, lake_key("scores", key))
+        table = keep(
+            lake,
+            cell,
+            Derivation(code_version=CODE_VERSION, inputs=(source.as_input(),)),
+            lambda: metric_table(all_tasks()[cell.task], lake.rows(source.key)),
+            run_id=context.run_id,
+            like=[source],
+        )
+        return replace(table, metadata=_numbers(lake, table))
+
+    materialize_each(context, lake, context.partition_keys, make)
+
+
+def _numbers(lake: Lake, table: Table) -> dict[str, Any]:
+    """The cell's values, which the UI plots over time."""
+    numbers: dict[str, Any] = {}
+    for row in lake.rows(table.record.key):
+        if row["value"] is not None:
+            numbers[row["metric"]] = float(row["value"])
+        if row["headline"]:
+            numbers |= {"n": row["n"], "skipped": row["skipped"]}
+            if row["failure_rate"] is not None:
+                numbers["failure_rate"] = float(row["failure_rate"])
+    return numbers

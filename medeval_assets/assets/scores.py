@@ -1,0 +1,51 @@
+"""`scores`: every metric's value for every example."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.metrics.score import score
+from medeval_assets.partitions import GRID, lake_key
+from medeval_assets.resources import Home
+from medeval_assets.sources.example_rows import examples_of
+from medeval_assets.tasks import all_tasks
+
+CODE_VERSION = "1"
+
+
+@dg.asset(
+    deps=["datasets", "generations"],
+    partitions_def=GRID,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    automation_condition=dg.AutomationCondition.eager(),
+    group_name="evaluation",
+    kinds={"python", "parquet"},
+    owners=["team:clinical-nlp"],
+    code_version=CODE_VERSION,
+)
+def scores(context: dg.AssetExecutionContext, home: Home) -> None:
+    """One row an example and metric: its share of the metric, the rule that read the answer, why it could not be read."""
+    lake = home.open_lake()
+
+    def make(key: str) -> Table:
+        cell = lake_key("scores", key)
+        task = all_tasks()[cell.task]
+        dataset = input_record(lake, LakeKey("datasets", task=cell.task))
+        generations = input_record(lake, lake_key("generations", key))
+        return keep(
+            lake,
+            cell,
+            Derivation(
+                code_version=CODE_VERSION,
+                parameters={"metrics": [f"{metric.profile}/{metric.name}" for metric in task.metrics]},
+                inputs=(dataset.as_input(), generations.as_input()),
+            ),
+            lambda: score(task, examples_of(lake.rows(dataset.key)), lake.rows(generations.key)),
+            run_id=context.run_id,
+            like=[dataset, generations],
+        )
+
+    materialize_each(context, lake, context.partition_keys, make)

@@ -1,0 +1,81 @@
+"""What happens by itself: new models become partitions, new checkpoints are evaluated, all models are evaluated weekly.
+
+Belongs here: jobs, sensors, schedules. Does not belong here: automation conditions of single assets (they stand on the
+asset) and the shape of a run (`partitions.model_run_request`).
+GPU work is only ever asked for here: a declarative condition on `generations` would request every model as soon as a
+prompt set is made again.
+Concept: https://docs.dagster.io/guides/automate
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from medeval_assets.catalog.incoming import incoming_models
+from medeval_assets.instance import missing_partitions
+from medeval_assets.partitions import EVALUATION_JOB, MODELS, model_run_request
+from medeval_assets.resources import Home, all_models
+
+evaluate_model = dg.define_asset_job(
+    EVALUATION_JOB,
+    selection=["generations", "scores", "metric_tables"],
+    description="One model on a range of tasks: loads it once, answers, scores.",
+)
+
+prepare_tasks = dg.define_asset_job(
+    "prepare_tasks",
+    selection=["datasets", "prompt_sets"],
+    description="Datasets and prompt sets of a range of tasks.",
+)
+
+refresh_leaderboard = dg.define_asset_job(
+    "refresh_leaderboard", selection=["leaderboard"], description="The leaderboard over all cells there are."
+)
+
+
+@dg.sensor(
+    name="new_models",
+    job=evaluate_model,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:
+    """Models that are no partition yet become one; a complete checkpoint under `incoming/` is evaluated once as well."""
+    settings = home.settings
+    models = all_models(settings)
+    incoming, incomplete = incoming_models(settings.incoming)
+    missing = missing_partitions(context.instance, models)
+    requests = [
+        model_run_request(models[key], run_key=f"incoming/{key}") for key in missing if key in incoming
+    ]
+    if not missing:
+        waiting = "; ".join(f"incoming/{key}: {problems[0]}" for key, problems in sorted(incomplete.items()))
+        return dg.SkipReason(waiting or "every model is a partition already")
+    return dg.SensorResult(
+        run_requests=requests, dynamic_partitions_requests=[MODELS.build_add_request(missing)]
+    )
+
+
+@dg.schedule(name="weekly_evaluation", job=evaluate_model, cron_schedule="0 2 * * 6", execution_timezone="UTC")
+def weekly_evaluation(
+    context: dg.ScheduleEvaluationContext, home: Home
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Every model on every task; cells in which nothing changed cost no model load."""
+    models = home.models()
+    keys = [key for key in context.instance.get_dynamic_partitions("models") if key in models]
+    if not keys:
+        return dg.SkipReason("no model is a partition yet")
+    week = context.scheduled_execution_time.date().isoformat()
+    return [model_run_request(models[key], run_key=f"{week}/{key}") for key in keys]
+
+
+follow_up = dg.AutomationConditionSensorDefinition(
+    "follow_up",
+    target=dg.AssetSelection.assets("prompt_sets", "scores", "metric_tables", "leaderboard"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+)
+
+JOBS = [prepare_tasks, evaluate_model, refresh_leaderboard]
+SENSORS = [new_models, follow_up]
+SCHEDULES = [weekly_evaluation]

@@ -1,0 +1,90 @@
+"""The asset checks: no empty table, no id twice, every table as its own record says.
+
+Belongs here: what must hold of a table that is there. Does not belong here: how a table is made.
+A check is not partitioned: Dagster reports a partitioned one per partition only in runs of one partition. It looks at
+the tables that its run made (at all of them when it is started on its own) and lists the ones that fail.
+Concept: https://docs.dagster.io/guides/test/asset-checks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from medeval_assets.errors import BadInput
+from medeval_assets.lake.content_hash import content_sha256
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import Lake
+from medeval_assets.partitions import lake_key
+from medeval_assets.resources import Home
+
+Finding = Callable[[Lake, LakeKey], str]
+
+_ROW_IDS: dict[str, Sequence[str]] = {
+    "datasets": ["example_id"],
+    "prompt_sets": ["example_id"],
+    "generations": ["example_id"],
+    "scores": ["example_id", "metric", "profile"],
+    "metric_tables": ["metric", "profile"],
+    "leaderboard": ["model", "task", "metric", "profile"],
+}
+
+
+def empty(lake: Lake, key: LakeKey) -> str:
+    """Why a table says nothing, or ""."""
+    return "" if lake.read(key).num_rows else "it has no rows"
+
+
+def repeated_ids(lake: Lake, key: LakeKey) -> str:
+    """Which rows are not told apart by their ids, or ""."""
+    rows = lake.read(key).select(list(_ROW_IDS[key.asset])).to_pylist()
+    repeated = len(rows) - len({tuple(row.values()) for row in rows})
+    return f"{repeated} rows repeat the ids of others" if repeated else ""
+
+
+def altered(lake: Lake, key: LakeKey) -> str:
+    """Where content, record and inputs disagree, or "". Inputs that changed since are stale, not altered."""
+    record = lake.record(key)
+    if record is None:
+        return "the table is gone"
+    if content_sha256(lake.read(key)) != record.content_sha256:
+        return "its content is not what its lineage record says"
+    return "" if record.key == key else f"its lineage record is the one of {record.key}"
+
+
+def _check(asset: str, name: str, about: str, find: Finding) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset, name=name, description=about, blocking=False)
+    def check(context: dg.AssetCheckExecutionContext, home: Home) -> dg.AssetCheckResult:
+        lake = home.open_lake()
+        findings: dict[str, str] = {}
+        keys = _keys_of_run(context, asset) or lake.keys(asset)
+        for key in keys:
+            try:
+                finding = find(lake, key)
+            except BadInput as error:
+                finding = str(error)
+            if finding:
+                findings[str(key)] = finding
+        return dg.AssetCheckResult(
+            passed=not findings, metadata={"tables": len(keys), "findings": dg.MetadataValue.json(findings)}
+        )
+
+    return check
+
+
+def _keys_of_run(context: dg.AssetCheckExecutionContext, asset: str) -> list[LakeKey]:
+    if not (context.has_partition_key or context.has_partition_key_range):
+        return []
+    return [lake_key(asset, key) for key in context.partition_keys]
+
+
+CHECKS = [
+    _check(asset, name, about, find)
+    for asset in _ROW_IDS
+    for name, about, find in (
+        ("not_empty", "Every table has rows.", empty),
+        ("ids_unique", "No two rows of a table have the same ids.", repeated_ids),
+        ("hash_consistent", "Every table's content is what its lineage record says.", altered),
+    )
+]

@@ -1,0 +1,312 @@
+"""`medeval`: the command line. Progress and messages go to stderr, results to stdout; exit codes 0 done, 1 found problems, 2 wrong use."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from medeval_assets.catalog.models_file import find_models
+from medeval_assets.catalog.task_spec import Access, TaskSpec
+from medeval_assets.errors import BadInput, MedevalError
+from medeval_assets.settings import Settings
+from medeval_assets.tasks import all_tasks, find_tasks
+
+DEMO_LIMIT = 6
+
+app = typer.Typer(
+    name="medeval",
+    help="Evaluate biomedical language models against the general models they came from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console()
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+Models = Annotated[list[str], typer.Option("--model", "-m", help="A model's key; give it again for more.")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--task", "-t", help="A task's key; give it again for more. Default: all.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="At most this many examples a task: a fixed, nested selection."),
+]
+TaskName = Annotated[str, typer.Argument(help="A task's key; `medeval tasks` lists them.")]
+
+
+def main() -> NoReturn:
+    """Entry point: turns our errors into one message and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except MedevalError as error:
+        _complain(error)
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks, and whether real files or samples are used."""
+    from medeval_assets.sources.dataset import locate
+
+    settings = Settings.from_environment()
+    rows = [
+        {
+            "task": task.name,
+            "title": task.title,
+            "about": task.about,
+            "group": task.group.value,
+            "output": task.output.value,
+            "access": task.access.value,
+            "licence": task.licence,
+            "shots": task.shots.count,
+            "headline": task.metrics[0].name,
+            "data": "synthetic samples" if locate(task, settings).synthetic else "real",
+        }
+        for task in all_tasks().values()
+    ]
+    _show(rows, ["task", "title", "group", "output", "access", "data"], as_json)
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the models of the catalog and of `incoming/`."""
+    from medeval_assets.resources import all_models
+
+    rows = [spec.model_dump(mode="json") for spec in all_models(Settings.from_environment()).values()]
+    _show(rows, ["key", "role", "base", "checkpoint", "chat_template", "size"], as_json)
+
+
+@app.command()
+def fetch(task: TaskName, as_json: AsJson = False) -> None:
+    """Get a task's public files into MEDEVAL_SOURCES."""
+    from medeval_assets.sources.fetching import fetch as fetch_files
+
+    spec = _task(task)
+    err.print(f"{escape(spec.title)}: {escape(spec.licence)} ({escape(spec.homepage)})")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=err, transient=True) as bars:
+        rows: dict[str, Any] = {}
+
+        def progress(name: str, done: int, total: int | None) -> None:
+            if name not in rows:
+                rows[name] = bars.add_task(name, total=total)
+            bars.update(rows[name], completed=done, total=total)
+
+        files = fetch_files(spec, Settings.from_environment(), progress)
+    listed = [
+        {
+            "file": str(file.path),
+            "sha256": file.sha256,
+            "verified": file.verified,
+            "fetched": file.fetched,
+            "licence": file.licence,
+            "url": file.url,
+        }
+        for file in files
+    ]
+    _show(listed, ["file", "sha256", "verified", "fetched"], as_json)
+
+
+@app.command()
+def dataset(task: TaskName) -> None:
+    """Print a task's examples as JSON lines."""
+    from medeval_assets.sources.dataset import read_dataset
+    from medeval_assets.sources.example_rows import rows_of
+
+    spec = _task(task)
+    data = read_dataset(spec, Settings.from_environment())
+    if spec.access is not Access.PUBLIC and not data.synthetic:
+        err.print(f"These rows are {spec.access.value}: {escape(spec.licence)}.")
+    for row in rows_of(data.examples):
+        sys.stdout.write(json.dumps({**row, "synthetic": data.synthetic}, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def evaluate(
+    model: Models,
+    task: Tasks = None,
+    limit: Limit = None,
+    prompts: Annotated[
+        str, typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names.")
+    ] = "project",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate models on tasks through Dagster, so that the UI shows it."""
+    if prompts not in {"project", "clue"}:
+        raise typer.BadParameter("--prompts is `project` or `clue`")
+    _evaluate(model, task, limit, prompts, as_json)
+
+
+@app.command()
+def demo(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Examples a task.")] = DEMO_LIMIT, as_json: AsJson = False
+) -> None:
+    """Evaluate both demo models on a few synthetic samples of every task."""
+    from medeval_assets.resources import all_models
+
+    keys = [key for key, spec in all_models(Settings.from_environment()).items() if spec.demo]
+    _evaluate(keys, None, limit, "project", as_json)
+    err.print("\nLook at it in the Dagster UI: make ui")
+
+
+@app.command()
+def score(
+    task: TaskName,
+    predictions: Annotated[Path, typer.Argument(help='JSON lines of {"example_id": …, "text": …}.')],
+    as_json: AsJson = False,
+) -> None:
+    """Score answers that any tool produced."""
+    from medeval_assets.metrics.predictions_file import read_predictions
+    from medeval_assets.metrics.score import score as score_rows
+    from medeval_assets.sources.dataset import read_dataset
+    from medeval_assets.statistics.metric_table import metric_table
+
+    spec = _task(task)
+    data = read_dataset(spec, Settings.from_environment())
+    generations = read_predictions(predictions, data.examples)
+    missing = sum(example.split == "test" for example in data.examples) - len(generations)
+    if missing:
+        err.print(f"{missing} examples have no prediction; they are left out.")
+    rows = metric_table(spec, score_rows(spec, data.examples, generations))
+    _show(
+        [{"task": spec.name, "synthetic": data.synthetic, **row} for row in rows],
+        ["metric", "n", "value", "low", "high", "failure_rate"],
+        as_json,
+    )
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option("--port", help="Port on this machine.")] = 3000) -> None:
+    """Open the Dagster UI on MEDEVAL_HOME; it runs until it is interrupted."""
+    from medeval_assets.instance import add_model_partitions, open_instance
+    from medeval_assets.resources import all_models
+    from medeval_assets.settings import keep_libraries_at_home
+
+    settings = Settings.from_environment()
+    keep_libraries_at_home(settings.home)
+    with open_instance(settings) as instance:
+        add_model_partitions(instance, all_models(settings))
+    os.environ["MEDEVAL_HOME"], os.environ["MEDEVAL_SOURCES"] = str(settings.home), str(settings.sources)
+    arguments = ["-m", "dagster", "dev", "-m", "medeval_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - fixed arguments, our own interpreter
+
+
+def _task(name: str) -> TaskSpec:
+    with _wrong_use():
+        return find_tasks([name])[0]
+
+
+def _evaluate(
+    model_keys: Sequence[str], task_names: Sequence[str] | None, limit: int | None, prompts: str, as_json: bool
+) -> None:
+    from medeval_assets.resources import all_models
+
+    settings = Settings.from_environment()
+    with _wrong_use():
+        specs = find_models(model_keys, all_models(settings))
+        task_keys = [task.name for task in find_tasks(task_names)] if task_names else list(all_tasks())
+
+    from medeval_assets.evaluation import evaluate as run_evaluation
+    from medeval_assets.reports.leaderboard_picture import picture
+
+    with _CellBars(len(specs) * len(task_keys)) as bars:
+        outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts)
+    chosen = {spec.key for spec in specs}
+    rows = [row for row in outcome.rows if row["model"] in chosen and row["task"] in task_keys]
+    if as_json:
+        sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
+    else:
+        _show([row for row in rows if row["headline"]], ["task", "model", "metric", "n", "value", "low", "high", "failure_rate"], False)
+        if any(row["synthetic"] for row in rows):
+            err.print("Rows on synthetic samples show that the platform works; they say nothing about a model.")
+    if rows:
+        (settings.home / "leaderboard.png").write_bytes(picture(rows))
+        err.print(f"Picture: {settings.home / 'leaderboard.png'}", highlight=False, markup=False, soft_wrap=True)
+    if outcome.problems:
+        for problem in outcome.problems:
+            err.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+class _CellBars:
+    """Progress of an evaluation: a bar over all cells, and one over the prompts of the cell at work."""
+
+    def __init__(self, cells: int) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bars = Bars(*columns, console=err, transient=not err.is_terminal)
+        self._all = self._bars.add_task("cells", total=cells)
+        self._cell = self._bars.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> _CellBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.update(self._cell, visible=False)
+        self._bars.stop()
+
+    def started(self, cell: str, total: int) -> None:
+        self._bars.reset(self._cell, total=total, description=cell, visible=True)
+        if not err.is_terminal:
+            err.print(f"{cell}: {total} prompts", markup=False, highlight=False)
+
+    def advanced(self, cell: str, count: int) -> None:
+        self._bars.advance(self._cell, count)
+
+    def finished(self, cell: str) -> None:
+        self._bars.advance(self._all)
+
+
+def _show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """Print rows as a table of the chosen columns, or all of them as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(list(rows), ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(column, row[column])) for column in columns))
+    out.print(table)
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if column in {"value", "low", "high", "failure_rate"}:
+        return f"{100 * value:.1f} %"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """An unknown name on the command line is wrong use, not a problem that was found."""
+    try:
+        yield
+    except BadInput as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+
+
+def _complain(error: MedevalError) -> None:
+    err.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,126 @@
+"""`medeval evaluate`: the runs that evaluate models on tasks, through the Dagster instance that the UI shows.
+
+Belongs here: which runs there are, in which order, and what became of them. Does not belong here: printing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_leaderboard
+from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.definitions import build_definitions
+from medeval_assets.instance import add_model_partitions, open_instance
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.partitions import grid_key, model_run_request, task_range_tags, task_ranges
+from medeval_assets.progress import Progress
+from medeval_assets.resources import Home, all_models
+from medeval_assets.settings import Settings, keep_libraries_at_home
+
+# The command line shows problems itself; Dagster's own lines go to the run's log, where the UI shows them.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Evaluation:
+    """What became of it. problems: one message a failed partition or run; rows: the leaderboard as it is now."""
+
+    problems: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def evaluate(
+    settings: Settings,
+    models: Sequence[ModelSpec],
+    tasks: Sequence[str],
+    *,
+    progress: Progress,
+    limit: int | None = None,
+    prompts: str = "project",
+) -> Evaluation:
+    """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
+
+    A task that fails is left out and reported; the others go on.
+    """
+    keep_libraries_at_home(settings.home)
+    home = Home.from_settings(settings)
+    definitions = build_definitions({"home": home, "progress": progress})
+    outcome = Evaluation()
+    with open_instance(settings) as instance:
+        add_model_partitions(instance, all_models(settings))
+        runs = _Runs(definitions, instance, outcome)
+        ready: list[str] = []
+        for group in task_ranges(tasks):
+            ready += runs.tasks(group, prompts)
+        for model in models:
+            for group in task_ranges(ready):
+                runs.model(model, group, limit)
+        runs.leaderboard()
+    lake = home.open_lake()
+    if lake.record(LakeKey("leaderboard")) is not None:
+        outcome.rows = lake.rows(LakeKey("leaderboard"))
+    return outcome
+
+
+class _Runs:
+    def __init__(
+        self, definitions: dg.Definitions, instance: dg.DagsterInstance, outcome: Evaluation
+    ) -> None:
+        self._definitions = definitions
+        self._instance = instance
+        self._outcome = outcome
+
+    def tasks(self, group: Sequence[str], prompts: str) -> list[str]:
+        """Prepare neighbouring tasks; returns the ones whose prompt set is current."""
+        config = {"ops": {"prompt_sets": {"config": {"prompts": prompts}}}}
+        result = self._run(prepare_tasks.name, task_range_tags(group), config)
+        if result.success:
+            return list(group)
+        rest = _survivors(result, ["datasets", "prompt_sets"], {task: task for task in group})
+        return [task for neighbours in task_ranges(rest) for task in self.tasks(neighbours, prompts)]
+
+    def model(self, model: ModelSpec, group: Sequence[str], limit: int | None) -> None:
+        """Evaluate one model on neighbouring tasks."""
+        config = {"ops": {"generations": {"config": {"limit": limit}}}}
+        result = self._run(evaluate_model.name, model_run_request(model, group).tags, config)
+        if not result.success:
+            keys = {grid_key(model.key, task): task for task in group}
+            rest = _survivors(result, ["generations", "scores", "metric_tables"], keys)
+            for neighbours in task_ranges(rest):
+                self.model(model, neighbours, limit)
+
+    def leaderboard(self) -> None:
+        self._run(refresh_leaderboard.name, {}, {})
+
+    def _run(
+        self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    ) -> dg.ExecuteInProcessResult:
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self._instance, tags=dict(tags), run_config={**_QUIET, **config}, raise_on_error=False
+        )
+        for event in result.filter_events(lambda event: event.is_step_failure):
+            failure = event.step_failure_data
+            told = failure.user_failure_data.description if failure.user_failure_data else None
+            self._outcome.problems.append(told or f"{event.step_key}: {failure.error_display_string}")
+        return result
+
+
+def _survivors(
+    result: dg.ExecuteInProcessResult, chain: Sequence[str], tasks: Mapping[str, str]
+) -> list[str]:
+    """Tasks that came through the step at which others failed: fewer than `tasks`, which maps partition → task.
+
+    A step that fails for one partition ends the run, so these go on in runs of their own; what they already have is
+    fresh and costs nothing.
+    """
+    for asset in chain:
+        key = dg.AssetKey(asset)
+        events = result.filter_events(lambda event, key=key: event.is_step_materialization and event.asset_key == key)
+        made = {event.partition for event in events}
+        if made != set(tasks):
+            return [task for partition, task in tasks.items() if partition in made]
+    return []

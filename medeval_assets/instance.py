@@ -1,0 +1,47 @@
+"""The Dagster instance below MEDEVAL_HOME, which the command line and the UI share.
+
+Belongs here: where runs are kept and how the instance is set up. Does not belong here: anything about assets.
+Concept: https://docs.dagster.io/deployment/oss/oss-instance-configuration
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.partitions import MODELS
+from medeval_assets.settings import Settings
+
+_CONFIGURATION = Path(__file__).with_name("dagster.yaml")
+
+
+def prepare_instance(settings: Settings) -> None:
+    """Make the instance's folder, with the shipped configuration where the user has not put one, and name it to Dagster."""
+    settings.dagster.mkdir(parents=True, exist_ok=True)
+    configuration = settings.dagster / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(_CONFIGURATION.read_text(encoding="utf-8"), encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(settings.dagster)
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance of MEDEVAL_HOME; close it, or use it as a context."""
+    prepare_instance(settings)
+    return dg.DagsterInstance.get()
+
+
+def missing_partitions(instance: dg.DagsterInstance, models: dict[str, ModelSpec]) -> list[str]:
+    """Keys of models that are no partition yet, in the catalog's order."""
+    name = MODELS.name
+    known = set(instance.get_dynamic_partitions(name)) if name else set()
+    return [key for key in models if key not in known]
+
+
+def add_model_partitions(instance: dg.DagsterInstance, models: dict[str, ModelSpec]) -> None:
+    """Make every model a partition."""
+    missing = missing_partitions(instance, models)
+    if missing and MODELS.name:
+        instance.add_dynamic_partitions(MODELS.name, missing)

@@ -1,0 +1,49 @@
+"""The resources: where things are, and what answers the prompts.
+
+Belongs here: configuration a user can change without touching an asset. Does not belong here: how any of it works.
+Concept: https://docs.dagster.io/guides/build/external-resources
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+
+from medeval_assets.catalog.incoming import incoming_models
+from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.catalog.models_file import read_models
+from medeval_assets.lake.lake import Lake
+from medeval_assets.settings import Settings, keep_libraries_at_home
+
+
+class Home(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only for resources that build another object
+    """Folders of the platform. `lake` may be any fsspec URL; empty means `<home>/lake`."""
+
+    home: str
+    sources: str
+    lake: str = ""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Home:
+        return cls(home=str(settings.home), sources=str(settings.sources))
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=Path(self.home), sources=Path(self.sources))
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        keep_libraries_at_home(self.settings.home)
+
+    def open_lake(self) -> Lake:
+        return Lake(self.lake or self.settings.lake)
+
+    def models(self) -> dict[str, ModelSpec]:
+        return all_models(self.settings)
+
+
+def all_models(settings: Settings) -> dict[str, ModelSpec]:
+    """Every model there is: the catalog's, then the complete checkpoints under `<home>/incoming`."""
+    models = read_models(settings.catalog_files)
+    incoming, _ = incoming_models(settings.incoming)
+    return models | {key: spec for key, spec in incoming.items() if key not in models}
