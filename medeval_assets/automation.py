@@ -7,8 +7,6 @@ prompt set is made again.
 Concept: https://docs.dagster.io/guides/automate
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from medeval_assets.catalog.incoming import incoming_models
@@ -40,26 +38,20 @@ refresh_leaderboard = dg.define_asset_job(
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:
-    """Models that are no partition yet become one; a complete checkpoint under `incoming/` is evaluated once as well."""
+    """Models that are no partition yet become one; a complete checkpoint under `incoming/` is also evaluated once."""
     settings = home.settings
     models = all_models(settings)
     incoming, incomplete = incoming_models(settings.incoming)
     missing = missing_partitions(context.instance, models)
-    requests = [
-        model_run_request(models[key], run_key=f"incoming/{key}") for key in missing if key in incoming
-    ]
+    requests = [model_run_request(models[key], run_key=f"incoming/{key}") for key in missing if key in incoming]
     if not missing:
         waiting = "; ".join(f"incoming/{key}: {problems[0]}" for key, problems in sorted(incomplete.items()))
         return dg.SkipReason(waiting or "every model is a partition already")
-    return dg.SensorResult(
-        run_requests=requests, dynamic_partitions_requests=[MODELS.build_add_request(missing)]
-    )
+    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[MODELS.build_add_request(missing)])
 
 
 @dg.schedule(name="weekly_evaluation", job=evaluate_model, cron_schedule="0 2 * * 6", execution_timezone="UTC")
-def weekly_evaluation(
-    context: dg.ScheduleEvaluationContext, home: Home
-) -> list[dg.RunRequest] | dg.SkipReason:
+def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list[dg.RunRequest] | dg.SkipReason:
     """Every model on every task; cells in which nothing changed cost no model load."""
     models = home.models()
     keys = [key for key in context.instance.get_dynamic_partitions("models") if key in models]

@@ -6,8 +6,6 @@ the tables that its run made (at all of them when it is started on its own) and 
 Concept: https://docs.dagster.io/guides/test/asset-checks
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import dagster as dg

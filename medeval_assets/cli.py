@@ -1,4 +1,7 @@
-"""`medeval`: the command line. Progress and messages go to stderr, results to stdout; exit codes 0 done, 1 found problems, 2 wrong use."""
+"""`medeval`: the command line.
+
+Progress and messages go to stderr, results to stdout. Exit codes: 0 done, 1 found problems, 2 wrong use.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,12 @@ def fetch(task: TaskName, as_json: AsJson = False) -> None:
 
     spec = _task(task)
     err.print(f"{escape(spec.title)}: {escape(spec.licence)} ({escape(spec.homepage)})")
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=err, transient=True) as bars:
         rows: dict[str, Any] = {}
 
@@ -142,7 +150,8 @@ def evaluate(
     task: Tasks = None,
     limit: Limit = None,
     prompts: Annotated[
-        str, typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names.")
+        str,
+        typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names."),
     ] = "project",
     as_json: AsJson = False,
 ) -> None:
@@ -154,7 +163,8 @@ def evaluate(
 
 @app.command()
 def demo(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Examples a task.")] = DEMO_LIMIT, as_json: AsJson = False
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Examples a task.")] = DEMO_LIMIT,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate both demo models on a few synthetic samples of every task."""
     from medeval_assets.resources import all_models
@@ -202,7 +212,17 @@ def ui(port: Annotated[int, typer.Option("--port", help="Port on this machine.")
     with open_instance(settings) as instance:
         add_model_partitions(instance, all_models(settings))
     os.environ["MEDEVAL_HOME"], os.environ["MEDEVAL_SOURCES"] = str(settings.home), str(settings.sources)
-    arguments = ["-m", "dagster", "dev", "-m", "medeval_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    arguments = [
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "medeval_assets.definitions",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - fixed arguments, our own interpreter
 
 
@@ -212,7 +232,11 @@ def _task(name: str) -> TaskSpec:
 
 
 def _evaluate(
-    model_keys: Sequence[str], task_names: Sequence[str] | None, limit: int | None, prompts: str, as_json: bool
+    model_keys: Sequence[str],
+    task_names: Sequence[str] | None,
+    limit: int | None,
+    prompts: str,
+    as_json: bool,
 ) -> None:
     from medeval_assets.resources import all_models
 
@@ -231,7 +255,11 @@ def _evaluate(
     if as_json:
         sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
     else:
-        _show([row for row in rows if row["headline"]], ["task", "model", "metric", "n", "value", "low", "high", "failure_rate"], False)
+        _show(
+            [row for row in rows if row["headline"]],
+            ["task", "model", "metric", "n", "value", "low", "high", "failure_rate"],
+            False,
+        )
         if any(row["synthetic"] for row in rows):
             err.print("Rows on synthetic samples show that the platform works; they say nothing about a model.")
     if rows:

@@ -67,9 +67,7 @@ def evaluate(
 
 
 class _Runs:
-    def __init__(
-        self, definitions: dg.Definitions, instance: dg.DagsterInstance, outcome: Evaluation
-    ) -> None:
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, outcome: Evaluation) -> None:
         self._definitions = definitions
         self._instance = instance
         self._outcome = outcome
@@ -88,7 +86,7 @@ class _Runs:
         config = {"ops": {"generations": {"config": {"limit": limit}}}}
         result = self._run(evaluate_model.name, model_run_request(model, group).tags, config)
         if not result.success:
-            keys = {grid_key(model.key, task): task for task in group}
+            keys: dict[str, str] = {grid_key(model.key, task): task for task in group}
             rest = _survivors(result, ["generations", "scores", "metric_tables"], keys)
             for neighbours in task_ranges(rest):
                 self.model(model, neighbours, limit)
@@ -96,9 +94,7 @@ class _Runs:
     def leaderboard(self) -> None:
         self._run(refresh_leaderboard.name, {}, {})
 
-    def _run(
-        self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]
-    ) -> dg.ExecuteInProcessResult:
+    def _run(self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
         result = self._definitions.resolve_job_def(job).execute_in_process(
             instance=self._instance, tags=dict(tags), run_config={**_QUIET, **config}, raise_on_error=False
         )
@@ -109,17 +105,14 @@ class _Runs:
         return result
 
 
-def _survivors(
-    result: dg.ExecuteInProcessResult, chain: Sequence[str], tasks: Mapping[str, str]
-) -> list[str]:
+def _survivors(result: dg.ExecuteInProcessResult, chain: Sequence[str], tasks: Mapping[str, str]) -> list[str]:
     """Tasks that came through the step at which others failed: fewer than `tasks`, which maps partition → task.
 
     A step that fails for one partition ends the run, so these go on in runs of their own; what they already have is
     fresh and costs nothing.
     """
     for asset in chain:
-        key = dg.AssetKey(asset)
-        events = result.filter_events(lambda event, key=key: event.is_step_materialization and event.asset_key == key)
+        events = result.asset_materializations_for_node(asset)
         made = {event.partition for event in events}
         if made != set(tasks):
             return [task for partition, task in tasks.items() if partition in made]

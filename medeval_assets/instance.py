@@ -19,7 +19,7 @@ _CONFIGURATION = Path(__file__).with_name("dagster.yaml")
 
 
 def prepare_instance(settings: Settings) -> None:
-    """Make the instance's folder, with the shipped configuration where the user has not put one, and name it to Dagster."""
+    """Make the instance's folder, with the shipped configuration unless there is one, and name it to Dagster."""
     settings.dagster.mkdir(parents=True, exist_ok=True)
     configuration = settings.dagster / "dagster.yaml"
     if not configuration.exists():

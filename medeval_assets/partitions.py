@@ -73,7 +73,10 @@ def gpu_tags(gpus: int) -> dict[str, str]:
     tags = {GPUS_TAG: str(gpus)}
     if gpus:
         limits = {"container_config": {"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}}
-        tags |= {"dagster-k8s/config": json.dumps(limits), "dagster-ray/config": json.dumps({"num_gpus": gpus})}
+        tags |= {
+            "dagster-k8s/config": json.dumps(limits),
+            "dagster-ray/config": json.dumps({"num_gpus": gpus}),
+        }
     return tags
 
 

@@ -1,7 +1,5 @@
 """`datasets`: the examples of each task, read from its owner's format."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from medeval_assets.assets.materialization import Table, keep, materialize_each

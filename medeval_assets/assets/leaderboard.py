@@ -1,14 +1,12 @@
 """`leaderboard`: every model × task × metric, with the published values beside ours, as a table and a picture."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, input_record, keep, table_metadata
+from medeval_assets.assets.materialization import input_record, keep, table_metadata
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation
@@ -43,7 +41,9 @@ def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
     inputs = [input_record(lake, key) for key in cells]
 
     def rows() -> list[dict[str, Any]]:
-        tables = [(key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, inputs, strict=True)]
+        tables = [
+            (key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, inputs, strict=True)
+        ]
         return leaderboard_rows(tables, all_tasks(), home.settings.bundled / "reference" / "published.csv")
 
     table = keep(

@@ -1,6 +1,6 @@
 """How every asset body works: each partition is kept in the lake on its own, and one failure does not take the others.
 
-Belongs here: the loop over partitions and what Dagster is told about each. Does not belong here: what any asset computes.
+Belongs here: the loop over partitions and what Dagster is told of each. Does not belong here: what an asset computes.
 """
 
 from __future__ import annotations
@@ -110,8 +110,7 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
 
     record = table.record
     columns = [
-        dg.TableColumn(name, type=kind, description=about)
-        for name, kind, about in column_descriptions(record.asset)
+        dg.TableColumn(name, type=kind, description=about) for name, kind, about in column_descriptions(record.asset)
     ]
     metadata: dict[str, Any] = {
         "dagster/row_count": record.rows,

@@ -1,7 +1,5 @@
 """`metric_tables`: a cell's metrics with their uncertainty."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`prompt_sets`: the chat messages for each example, the same for every model."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import dagster as dg

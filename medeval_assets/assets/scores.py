@@ -1,7 +1,5 @@
 """`scores`: every metric's value for every example."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
@@ -27,7 +25,7 @@ CODE_VERSION = "1"
     code_version=CODE_VERSION,
 )
 def scores(context: dg.AssetExecutionContext, home: Home) -> None:
-    """One row an example and metric: its share of the metric, the rule that read the answer, why it could not be read."""
+    """One row an example and metric: its share of it, the rule that read the answer, why it could not be read."""
     lake = home.open_lake()
 
     def make(key: str) -> Table:

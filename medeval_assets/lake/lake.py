@@ -162,10 +162,17 @@ class Lake:
                     self._fs.pipe_file(self._version_path(key, previous), previous)
                 self._fs.pipe_file(path, content)
         except OSError as error:
-            remedy = "Free some space and run again." if error.errno == errno.ENOSPC else "Check the lake's folder."
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+            remedy = "Free some space and run again." if full else "Check the lake's folder and its permissions."
             reason = error.strerror or type(error).__name__
             raise BadInput(
-                [Problem(str(key), f"it could not be written ({reason}); what was there before is intact", remedy)]
+                [
+                    Problem(
+                        str(key),
+                        f"it could not be written ({reason}); what was there before is intact",
+                        remedy,
+                    )
+                ]
             ) from error
 
     def _version_path(self, key: LakeKey, content: bytes) -> str:

@@ -83,9 +83,7 @@ class LineageRecord(_Frozen):
 
     def as_input(self) -> InputRecord:
         """How a table derived from this one refers to it."""
-        return InputRecord(
-            asset=self.asset, model=self.model, task=self.task, content_sha256=self.content_sha256
-        )
+        return InputRecord(asset=self.asset, model=self.model, task=self.task, content_sha256=self.content_sha256)
 
 
 class CodeIdentity(_Frozen):

@@ -157,5 +157,7 @@ def table_problems(asset: str, table: pa.Table) -> list[tuple[str, str]]:
         TABLES[asset].validate(table.to_pandas(types_mapper=pd.ArrowDtype), lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
-        return sorted({(str(column), str(check)) for column, check in zip(cases["column"], cases["check"], strict=True)})
+        return sorted(
+            {(str(column), str(check)) for column, check in zip(cases["column"], cases["check"], strict=True)}
+        )
     return []

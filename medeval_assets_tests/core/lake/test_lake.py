@@ -1,0 +1,162 @@
+"""The lake keeps whole tables, their records and their earlier versions."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from medeval_assets.catalog.task_spec import Access
+from medeval_assets.errors import BadInput, MedevalError
+from medeval_assets.lake.content_hash import content_sha256
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import FOOTER_KEY, Lake
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+
+KEY = LakeKey("datasets", task="mednli")
+FIRST = Derivation(code_version="1")
+SECOND = Derivation(code_version="2")
+
+
+def example(example_id: str, **changes: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "example_id": example_id,
+        "cluster_id": example_id,
+        "split": "test",
+        "inputs": {"premise": "Afebrile overnight."},
+        "options": {"entailment": "entailment", "neutral": "neutral"},
+        "targets": ["neutral"],
+        "documents": [{"document_id": "d1", "text": "letter"}],
+    }
+    return row | changes
+
+
+@pytest.fixture(params=["local", "memory"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """The same behaviour on a folder and on an object store."""
+    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{tmp_path.name}")
+
+
+def test_rows_come_back_as_they_went_in(lake: Lake) -> None:
+    rows = [example("a"), example("b", documents=[], options={})]
+    record = lake.write(KEY, rows, FIRST, run_id="run", access=Access.CREDENTIALED, synthetic=True)
+    assert lake.rows(KEY) == rows
+    assert lake.record(KEY) == record
+    assert (record.rows, record.access, record.synthetic) == (2, Access.CREDENTIALED, True)
+    assert lake.keys("datasets") == [KEY]
+
+
+def test_the_record_is_readable_with_pyarrow_alone(tmp_path: Path) -> None:
+    Lake(tmp_path).write(KEY, [example("a")], FIRST, run_id="run")
+    footer = pq.read_schema(tmp_path / "datasets/task=mednli/data.parquet").metadata[FOOTER_KEY]
+    assert LineageRecord.model_validate_json(footer).derivation == FIRST
+    assert pq.read_table(tmp_path / "datasets").column("task").to_pylist() == ["mednli"]
+
+
+def test_only_the_same_derivation_is_fresh(lake: Lake) -> None:
+    assert lake.fresh(KEY, FIRST) is None
+    lake.write(KEY, [example("a")], FIRST, run_id="run")
+    assert lake.fresh(KEY, FIRST) is not None
+    assert lake.fresh(KEY, SECOND) is None
+
+
+def test_earlier_versions_are_kept_once_and_intact(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    current = Path(lake.path(KEY))
+    contents = []
+    for derivation in (FIRST, SECOND, FIRST):
+        lake.write(KEY, [example(derivation.code_version)], derivation, run_id="run")
+        contents.append(current.read_bytes())
+    versions = sorted(path.read_bytes() for path in tmp_path.glob("_versions/datasets/task=mednli/*.parquet"))
+    assert versions == sorted(contents[:2])
+    assert lake.keys("datasets") == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ({"split": "train"}, "split"),
+        ({"example_id": ""}, "example_id"),
+        ({"cluster_id": None}, "cluster_id"),
+    ],
+)
+def test_a_row_that_is_not_as_declared_changes_nothing(tmp_path: Path, change: dict[str, Any], column: str) -> None:
+    lake = Lake(tmp_path)
+    before = lake.write(KEY, [example("a")], FIRST, run_id="run")
+    with pytest.raises(MedevalError, match=column):
+        lake.write(KEY, [example("a", inputs={"note": "Mrs Example"}) | change], SECOND, run_id="run")
+    assert lake.record(KEY) == before
+
+
+def test_a_lone_surrogate_is_refused_without_quoting_it(tmp_path: Path) -> None:
+    with pytest.raises(MedevalError) as caught:
+        Lake(tmp_path).write(KEY, [example("a", inputs={"note": "secret \ud800"})], FIRST, run_id="run")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_and_a_broken_table_are_told_apart(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert lake.record(KEY) is None
+    with pytest.raises(BadInput, match="Materialize it first"):
+        lake.read(KEY)
+    lake.write(KEY, [example("a")], FIRST, run_id="run")
+    path = Path(lake.path(KEY))
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(BadInput, match="cannot be read"):
+        lake.record(KEY)
+    assert lake.fresh(KEY, FIRST) is None
+
+
+def test_the_content_hash_ignores_encoding_but_no_value() -> None:
+    table = pa.table({"a": ["x", None, "z"], "b": [0.1, None, float("nan")]})
+    chunked = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert content_sha256(chunked) == content_sha256(table.replace_schema_metadata({b"k": b"v"}))
+    changed = [
+        table.slice(0, 2),
+        table.rename_columns(["a", "c"]),
+        table.set_column(0, "a", pa.array(["x", "", "z"])),
+        table.set_column(1, "b", pa.array([0.1, None, 0.0])),
+        table.take([1, 0, 2]),
+    ]
+    assert len({content_sha256(other) for other in [table, *changed]}) == 1 + len(changed)
+
+
+_FILL = """
+import sys
+from medeval_assets_tests.core.lake.test_lake import FIRST, KEY, SECOND, example
+from medeval_assets.lake.lake import Lake
+lake = Lake(sys.argv[1])
+try:
+    lake.write(KEY, [example(f"{number:08x}") for number in range(20000)], SECOND, run_id="run")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_no_space_leaves_what_was_there(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    before = lake.write(KEY, [example("a")], FIRST, run_id="run")
+
+    def small_files_only() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _FILL, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=small_files_only,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.stdout.startswith("BadInput datasets × mednli: it could not be written")
+    assert "Free some space" in done.stdout
+    assert lake.record(KEY) == before
+    assert not list(Path(lake.path(KEY)).parent.glob(".*.tmp"))
