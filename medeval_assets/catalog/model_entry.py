@@ -69,7 +69,7 @@ class ModelEntry:
         given = self.fields.get(field)
         if given is not None and self.wrote(given):
             return given.place
-        return Place(self.place.file, self.place.line, f"{self.place.path}.{field}")
+        return Place(self.place.file, self.place.line, f"{self.place.path}.{field}".removeprefix("."))
 
 
 def entry_of(pair: Pair, folder: Path, known: Collection[str]) -> tuple[ModelEntry, list[Finding]]:
@@ -79,9 +79,7 @@ def entry_of(pair: Pair, folder: Path, known: Collection[str]) -> tuple[ModelEnt
     known: the fields it may have.
     """
     if not isinstance(pair.node, yaml.MappingNode):
-        finding = Finding(
-            pair.place, "the entry is not a mapping", "Give it at least `checkpoint` and `role`."
-        )
+        finding = Finding(pair.place, "the entry is not a mapping", "Give it at least `checkpoint` and `role`.")
         return ModelEntry(pair.name, pair.place, {}), [finding]
     return fields_of(pair.name, pair.place, pair.node, folder, known)
 

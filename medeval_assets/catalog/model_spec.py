@@ -27,9 +27,7 @@ def is_key(text: str) -> bool:
 
 def _refused(what: str, remedy: str, field: str = "") -> PydanticCustomError:
     """An error in the words a user reads. field: the one it is about, where several were looked at."""
-    return PydanticCustomError(
-        "refused", "{what}. {remedy}", {"what": what, "remedy": remedy, "field": field}
-    )
+    return PydanticCustomError("refused", "{what}. {remedy}", {"what": what, "remedy": remedy, "field": field})
 
 
 class EngineNeeds(BaseModel):
@@ -135,9 +133,7 @@ class ModelSpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.base == self.key:
-            raise _refused(
-                "a pair with itself", "Name the generalist it came from, or write `base: null`.", "base"
-            )
+            raise _refused("a pair with itself", "Name the generalist it came from, or write `base: null`.", "base")
         if self.revision is not None and not self.checkpoint.startswith("hub:"):
             raise _refused("a revision without a `hub:` checkpoint", "Write `revision: null`.", "revision")
         return self

@@ -91,9 +91,7 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
-def _read_entries(
-    root: yaml.MappingNode, label: str, folder: Path, entries: dict[str, ModelEntry]
-) -> list[Finding]:
+def _read_entries(root: yaml.MappingNode, label: str, folder: Path, entries: dict[str, ModelEntry]) -> list[Finding]:
     """Put the file's entries into `entries`; returns what is wrong with the file's shape."""
     top, findings = pairs_of(root, label, "")
     found = False
@@ -103,9 +101,7 @@ def _read_entries(
             continue
         found = True
         if not isinstance(pair.node, yaml.MappingNode) or not pair.node.value:
-            findings.append(
-                Finding(pair.place, "not a mapping of keys to models", "Write `models:`, then entries.")
-            )
+            findings.append(Finding(pair.place, "not a mapping of keys to models", "Write `models:`, then entries."))
             continue
         keyed, repeated = pairs_of(pair.node, label, "models.")
         findings += repeated
@@ -113,22 +109,16 @@ def _read_entries(
             if item.name in entries:
                 first = entries[item.name].place
                 what = f"the key is already used at {first.file}:{first.line}"
-                findings.append(
-                    Finding(item.place, what, "Rename one; `extends` makes a variant of a model.")
-                )
+                findings.append(Finding(item.place, what, "Rename one; `extends` makes a variant of a model."))
                 continue
             entries[item.name], wrong = entry_of(item, folder, _ENTRY_FIELDS)
             findings += wrong
     if not found:
-        findings.append(
-            Finding(Place(label, 1), "the field `models` is missing", "Put the entries below `models:`.")
-        )
+        findings.append(Finding(Place(label, 1), "the field `models` is missing", "Put the entries below `models:`."))
     return findings
 
 
-def _with_ancestors(
-    key: str, entries: Mapping[str, ModelEntry], parents: Mapping[str, str]
-) -> tuple[ModelEntry, bool]:
+def _with_ancestors(key: str, entries: Mapping[str, ModelEntry], parents: Mapping[str, str]) -> tuple[ModelEntry, bool]:
     """The entry with all it extends, and whether every entry on the way was there and readable."""
     chain = [key]
     complete = bool(entries[key].fields)

@@ -65,9 +65,7 @@ def read_yaml_mapping(path: Path, label: str) -> yaml.MappingNode:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise bad(
-            f"byte 0x{content[error.start]:02x} is not UTF-8", "Save the file as UTF-8.", line
-        ) from error
+        raise bad(f"byte 0x{content[error.start]:02x} is not UTF-8", "Save the file as UTF-8.", line) from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -102,9 +100,7 @@ def pairs_of(node: yaml.MappingNode, file: str, prefix: str) -> tuple[list[Pair]
         place = Place(file, line, prefix + quoted(key.value, 100).strip("`"))
         if key.value in pairs:
             first = pairs[key.value].place
-            findings.append(
-                Finding(place, f"the name is already used in line {first.line}", "Remove one of the two.")
-            )
+            findings.append(Finding(place, f"the name is already used in line {first.line}", "Remove one of the two."))
             continue
         pairs[key.value] = Pair(key.value, place, value)
     return list(pairs.values()), findings
