@@ -18,7 +18,7 @@ EXAMPLE_BORDER = "\n###\n"
 
 _PLAIN_STOP = (EXAMPLE_BORDER.rstrip(),)
 
-# Some templates write today's date into the prompt. So that a prompt is the same tomorrow, it is pinned to the day
+# Some templates write the date into the prompt. So that a prompt is the same tomorrow, it is pinned to the day
 # that Llama's template falls back to.
 _PINNED_DATE = (
     "{% macro strftime_now(format) %}{{ {'%d %b %Y': '26 Jul 2024', '%d %B %Y': '26 July 2024', "
@@ -98,7 +98,7 @@ class Renderer:
         whole = self._tokens([rendered.text + self._form.lead + option for option in options])
         shared = min((len(tokens) - 1 for tokens in whole), default=len(rendered.token_ids))
         for tokens in (rendered.token_ids, *whole):
-            shared = _shared_prefix(rendered.token_ids[:shared], tokens)
+            shared = shared_prefix(rendered.token_ids[:shared], tokens)
         return rendered.token_ids[:shared], tuple(tuple(tokens[shared:]) for tokens in whole)
 
     def counter(self, cue: str) -> RenderedTokens:
@@ -124,9 +124,7 @@ class Renderer:
     def _token_ends(self, text: str) -> list[int]:
         """For each token of `text` the character where it ends."""
         if self._tokenizer.is_fast:
-            encoded = self._tokenizer(
-                text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-            )
+            encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             return [end for _, end in encoded["offset_mapping"]]
         # Tokenizers written in Python know no offsets: word ends come close, and the caller counts again.
         ends: list[int] = []
@@ -180,7 +178,7 @@ class Renderer:
                 )
             )
         except Exception as error:
-            # A template can fail in any way that Python can. Its message may quote the prompt, so it is dropped.
+            # A template can fail in any way that Python can. Its message may quote the prompt: drop it.
             raise BadInput([self._problem(_template_line(error), _fault(error))]) from None
 
     def _problem(self, line: int, what: str) -> Problem:
@@ -223,7 +221,7 @@ def _without_system_turn(messages: Sequence[Message]) -> list[Message]:
     return [replace(first, content="\n\n".join([*system, first.content])), *rest]
 
 
-def _shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return index
@@ -236,9 +234,7 @@ def _template_line(error: Exception) -> int:
     if line is not None:
         return int(line)
     frames = traceback.extract_tb(error.__traceback__)
-    return next(
-        (frame.lineno or 0 for frame in reversed(frames) if frame.filename in ("<template>", "<unknown>")), 0
-    )
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename in ("<template>", "<unknown>")), 0)
 
 
 def _fault(error: Exception) -> str:

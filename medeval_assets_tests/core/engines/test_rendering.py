@@ -115,9 +115,7 @@ def test_broken_templates_are_named_with_their_line(tokenizer: Any, template: st
 
 
 def test_an_error_says_nothing_of_the_prompt(tokenizer: Any) -> None:
-    template = (
-        CHATML + "\n{% if messages | length > 6 %}{{ raise_exception(messages[-1].content) }}{% endif %}"
-    )
+    template = CHATML + "\n{% if messages | length > 6 %}{{ raise_exception(messages[-1].content) }}{% endif %}"
     renderer = Renderer(tokenizer, template, name="clinic")
     with pytest.raises(BadInput) as caught:
         renderer.render((*SHOT, *SHOT, *SHOT, Message("user", "Mr Doe, 44")), cue="")
@@ -135,9 +133,7 @@ def test_the_date_in_a_template_is_pinned(tokenizer: Any) -> None:
     [(CHATML, ""), (ALTERNATING, " "), (None, " ")],
     ids=["chatml", "alternating", "none"],
 )
-def test_options_follow_as_the_template_writes_answers(
-    tokenizer: Any, template: str | None, lead: str
-) -> None:
+def test_options_follow_as_the_template_writes_answers(tokenizer: Any, template: str | None, lead: str) -> None:
     renderer = Renderer(tokenizer, template)
     rendered = renderer.render(CONVERSATION, cue="Answer:")
     context, options = renderer.option_tokens(rendered, ["A", "no change"])

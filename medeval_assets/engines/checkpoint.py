@@ -1,0 +1,104 @@
+"""Checkpoint: a folder with a model's config, safetensors weights and tokenizer, read without running its code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.errors import BadInput, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_MISSING_SHOWN = 3
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer. BadInput where there is none, or it cannot be read."""
+    import transformers
+
+    _require(folder, "config.json")
+    library: Any = transformers
+    try:
+        tokenizer: PreTrainedTokenizerBase = library.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise _unusable(folder, "its tokenizer cannot be read", error) from error
+    return tokenizer
+
+
+def own_chat_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The chat template that came with the tokenizer, its default one where it has several; None where it has none."""
+    template: Any = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    return None if template is None else str(template)
+
+
+def load_model(folder: Path, auto_class: str, needs: EngineNeeds) -> Any:
+    """The checkpoint's model, ready to answer.
+
+    auto_class: the class of `transformers` that picks the model's own, e.g. `AutoModelForCausalLM`.
+    It goes to the GPU where there is one and `needs.gpus` is not 0; where it needs several, it is spread over all.
+    dtype `auto` is the one of the files on a GPU, float32 on a CPU: there bfloat16 is slower for some batch shapes.
+    BadInput where files are missing or do not fit together. Pickled weights are never read.
+    """
+    import torch
+    import transformers
+
+    _require(folder, "config.json", "*.safetensors")
+    library: Any = transformers
+    library.utils.logging.disable_progress_bar()
+    on_gpu = needs.gpus > 0 and torch.cuda.is_available()
+    dtype = "float32" if needs.dtype == "auto" and not on_gpu else needs.dtype
+    place = "cpu" if not on_gpu else "auto" if needs.gpus > 1 else "cuda"
+    try:
+        model, report = getattr(library, auto_class).from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=place,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise _unusable(folder, "its model cannot be loaded", error) from error
+    # The library fills such weights with random numbers and goes on.
+    unfilled = sorted({str(name) for kind in ("missing_keys", "mismatched_keys") for name in report[kind]})
+    if unfilled:
+        shown = ", ".join(unfilled[:_MISSING_SHOWN]) + (" …" if len(unfilled) > _MISSING_SHOWN else "")
+        raise BadInput(
+            [
+                Problem(
+                    str(folder),
+                    f"the weights lack {len(unfilled)} tensors that the config asks for: {shown}",
+                    "Get config and weights from the same release.",
+                )
+            ]
+        )
+    return model.eval()
+
+
+def _require(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        if not any(folder.glob(pattern)):
+            raise BadInput(
+                [
+                    Problem(
+                        str(folder),
+                        f"there is no {pattern}",
+                        "A checkpoint folder holds config.json, *.safetensors and the tokenizer's files; "
+                        "convert pickled weights (*.bin, *.pt) to safetensors first.",
+                    )
+                ]
+            )
+
+
+def _unusable(folder: Path, what: str, error: Exception) -> BadInput:
+    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    remedy = "Check that the folder is a whole checkpoint that this version of transformers knows."
+    return BadInput([Problem(str(folder), f"{what} ({reason.rstrip('.')})", remedy)])

@@ -1,0 +1,430 @@
+"""The `transformers` engine: greedy answers and option likelihoods from a causal model, batch by batch."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.catalog.task_spec import Decoding
+from medeval_assets.engines.checkpoint import load_model, load_tokenizer
+from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
+from medeval_assets.engines.rendering import shared_prefix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_T = TypeVar("_T")
+
+ROUND = 16
+"""Tokens decoded before the rows that have ended leave the batch."""
+
+SMALLEST_SHARED = 16
+"""Tokens at the start of all prompts from which it pays to encode them once."""
+
+LOGITS_AT_ONCE = 2**27
+"""Most numbers in one tensor of option logits: 512 MB."""
+
+TOKENS_ON_CPU = 16_384
+TOKENS_ON_GPU = 32_768
+
+CONTEXT_WHERE_NOTHING_LIMITS_IT = 2048
+
+# How many prompt tokens are encoded in the time of one decoding step: what another batch costs, told in padding.
+_STEP_ON_CPU = 40
+_STEP_ON_GPU = 400
+
+
+class TransformersEngine:
+    """Answers requests with a causal model from `transformers`.
+
+    token_budget: most tokens of a batch, padding and room for the answers included.
+    Nothing of the checkpoint's own generation settings is used except the tokens that end an answer.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, context: int | None = None, token_budget: int | None = None) -> None:
+        import transformers
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        library: Any = transformers
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = model.device
+        self._end_tokens = _token_ids(model.generation_config.eos_token_id) | _token_ids(tokenizer.eos_token_id)
+        self._pad = next(token for token in (tokenizer.pad_token_id, *sorted(self._end_tokens), 0) if token is not None)
+        model.generation_config = library.GenerationConfig()
+        self._accepted = inspect.signature(model.forward).parameters
+        self._context = most_tokens(model.config, context)
+        # Where layers only keep a window or a state, part of a sequence cannot be taken back out of the cache.
+        layers = DynamicCache(config=model.config).layers
+        self._cache_is_whole = "past_key_values" in self._accepted and all(
+            type(layer) is DynamicLayer for layer in layers
+        )
+        on_cpu = self._device.type == "cpu"
+        self._budget = token_budget or (TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU)
+        self._step = _STEP_ON_CPU if on_cpu else _STEP_ON_GPU
+
+    @classmethod
+    def load(cls, folder: Path, needs: EngineNeeds) -> TransformersEngine:
+        """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
+        return cls(load_model(folder, "AutoModelForCausalLM", needs), load_tokenizer(folder), needs.context)
+
+    @property
+    def identity(self) -> EngineIdentity:
+        return identity_of("transformers", self._model)
+
+    @property
+    def context(self) -> int:
+        return self._context
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
+        """Answers in batches of like length, the longest first, so that too little memory shows at once."""
+        import torch
+
+        for decoding, group in groupby(sorted(requests, key=_decoding_order), key=lambda one: one.decoding):
+            alike = list(group)
+            ending = self._ending(decoding)
+            with torch.inference_mode():
+                start = self._shared_start(alike)
+            for batch in batches(alike, self._budget, self._step):
+                # Not held over the yield: the caller's own work must not run in inference mode.
+                with torch.inference_mode():
+                    answers = self._answer(batch, ending, start)
+                yield answers
+
+    def close(self) -> None:
+        import torch
+
+        self._model = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _answer(self, batch: list[Request], ending: _Ending, start: Any) -> list[Answer]:
+        """One batch. Its columns are: the shared start, padding, and the rest of each prompt."""
+        shared = 0 if start is None else start.get_seq_length()
+        ids, mask = self._padded([request.token_ids[shared:] for request in batch])
+        if shared:
+            ids = _beside(ids.new_tensor([batch[0].token_ids[:shared]]).expand(len(batch), -1), ids)
+            mask = _beside(mask.new_ones(len(batch), shared), mask)
+        cache = self._for_rows(start, [0] * len(batch)) if shared else None
+
+        logprobs: dict[int, tuple[float, ...]] = {}
+        scored = [row for row, request in enumerate(batch) if request.options and not _is_first_step(request)]
+        if scored and self._cache_is_whole:
+            cache = cache if shared else self._empty_cache()
+            if ids.shape[1] - 1 > shared:
+                self._logits(ids[:, shared:-1], mask[:, :-1], cache, 1)
+            logprobs |= self._score_after(cache, mask[:, :-1], batch, scored)
+        elif scored:
+            logprobs |= self._score_whole(batch, scored)
+
+        first = _FirstStep()
+        produced = self._generate(ids, mask, cache, ending, first)
+        for row, request in enumerate(batch):
+            if request.options and _is_first_step(request):
+                logprobs[row] = first.read(row, [option[0] for option in request.options])
+        return [
+            self._finished(request, tokens, ending, logprobs.get(row, ()))
+            for row, (request, tokens) in enumerate(zip(batch, produced, strict=True))
+        ]
+
+    def _generate(self, ids: Tensor, mask: Tensor, cache: Any, ending: _Ending, first: _FirstStep) -> list[list[int]]:
+        """Greedy tokens of each row, the ending one included."""
+        import torch
+        import transformers
+
+        library: Any = transformers
+        start, left = ids.shape[1], ending.most
+        produced: list[list[int]] = [[] for _ in range(len(ids))]
+        alive = list(range(len(ids)))
+        while alive and left > 0:
+            settings = library.GenerationConfig(
+                max_new_tokens=min(ROUND, left),
+                do_sample=False,
+                use_cache=True,
+                eos_token_id=sorted(ending.tokens) or None,
+                pad_token_id=self._pad,
+                return_dict_in_generate=True,
+            )
+            given = {} if cache is None else {"past_key_values": cache}
+            done = self._model.generate(
+                ids,
+                attention_mask=mask,
+                generation_config=settings,
+                logits_processor=[first],
+                stopping_criteria=[_Stopping(ending, start)] if ending.strings else [],
+                **given,
+            )
+            new = done.sequences[:, ids.shape[1] :]
+            staying = []
+            for index, (row, tokens) in enumerate(zip(alive, new.tolist(), strict=True)):
+                for token in tokens:
+                    produced[row].append(token)
+                    if ending.reached(produced[row]):
+                        break
+                else:
+                    staying.append(index)
+            left -= new.shape[1]
+            alive = [alive[index] for index in staying]
+            rows = torch.tensor(staying, dtype=torch.long, device=self._device)
+            ids = done.sequences[rows]
+            mask = _beside(mask[rows], mask.new_ones(len(rows), new.shape[1]))
+            cache = done.past_key_values
+            if cache is not None and 0 < len(rows) < len(new):
+                cache.batch_select_indices(rows)
+        return produced
+
+    def _ending(self, decoding: Decoding) -> _Ending:
+        added = self._tokenizer.get_added_vocab()
+        return _Ending(
+            tokenizer=self._tokenizer,
+            most=decoding.max_new_tokens,
+            tokens=frozenset(self._end_tokens | {added[stop] for stop in decoding.stop if stop in added}),
+            strings=tuple(stop for stop in decoding.stop if stop not in added),
+        )
+
+    def _finished(self, request: Request, tokens: list[int], ending: _Ending, logprobs: tuple[float, ...]) -> Answer:
+        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        cut = min((place for stop in request.decoding.stop if (place := text.find(stop)) >= 0), default=None)
+        return Answer(
+            example_id=request.example_id,
+            text=text[:cut],
+            finish_reason="stop" if ending.reached(tokens) else "length",
+            generated_tokens=len(tokens),
+            option_logprobs=logprobs,
+        )
+
+    def _shared_start(self, requests: Sequence[Request]) -> Any:
+        """The cache of what all prompts begin with (system text, worked examples); None where that is too little."""
+        if len(requests) < 2 or not self._cache_is_whole:
+            return None
+        contexts = [request.option_context for request in requests if request.options]
+        prompts = [*(request.token_ids for request in requests), *contexts]
+        # What the first and the last of a sorted list begin with, all between them do too.
+        shared = min(shared_prefix(min(prompts), max(prompts)), min(len(prompt) for prompt in prompts) - 1)
+        if shared < SMALLEST_SHARED:
+            return None
+        ids, mask = self._padded([prompts[0][:shared]])
+        cache = self._empty_cache()
+        self._logits(ids, mask, cache, 1)
+        return cache
+
+    def _score_after(
+        self, cache: Any, mask: Tensor, batch: list[Request], scored: list[int]
+    ) -> dict[int, tuple[float, ...]]:
+        """Log-likelihoods of the options of some rows, their prompts but for the last token being in the cache."""
+        found: dict[int, list[float]] = {row: [] for row in scored}
+        for place in range(max(len(batch[row].options) for row in scored)):
+            rows = [row for row in scored if len(batch[row].options) > place]
+            width = 1 + max(len(batch[row].options[place]) for row in rows)
+            for some in _chunks(rows, LOGITS_AT_ONCE // (width * self._model.config.vocab_size)):
+                options = [batch[row].options[place] for row in some]
+                ids, given = self._padded(
+                    [(batch[row].option_context[-1], *option) for row, option in zip(some, options, strict=True)]
+                )
+                known = mask[some].clone()
+                for index, row in enumerate(some):
+                    beyond = len(batch[row].token_ids) - len(batch[row].option_context)
+                    known[index, known.shape[1] - beyond :] = 0
+                logits = self._logits(ids, _beside(known, given), self._for_rows(cache, some), ids.shape[1])
+                for row, value in zip(some, _log_likelihoods(logits, options), strict=True):
+                    found[row].append(value)
+        return {row: tuple(values) for row, values in found.items()}
+
+    def _score_whole(self, batch: list[Request], scored: list[int]) -> dict[int, tuple[float, ...]]:
+        """The same without a cache: every option is encoded with its prompt."""
+        pairs = [(row, place) for row in scored for place in range(len(batch[row].options))]
+        found: dict[tuple[int, int], float] = {}
+        sequences = {(row, place): (*batch[row].option_context, *batch[row].options[place]) for row, place in pairs}
+        longest = max(len(sequence) for sequence in sequences.values())
+        width = 1 + max(len(batch[row].options[place]) for row, place in pairs)
+        most = min(self._budget // longest, LOGITS_AT_ONCE // (width * self._model.config.vocab_size))
+        for some in _chunks(pairs, most):
+            ids, mask = self._padded([sequences[pair] for pair in some])
+            options = [batch[row].options[place] for row, place in some]
+            logits = self._logits(ids, mask, None, 1 + max(len(option) for option in options))
+            found |= dict(zip(some, _log_likelihoods(logits, options), strict=True))
+        return {row: tuple(found[row, place] for place in range(len(batch[row].options))) for row in scored}
+
+    def _logits(self, ids: Tensor, mask: Tensor, cache: Any, keep: int) -> Tensor:
+        """Logits after the last `keep` columns of `ids`; `mask` covers what is in the cache as well."""
+        given = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :],
+            "past_key_values": cache,
+            "use_cache": cache is not None,
+            "logits_to_keep": keep,
+        }
+        output = self._model(**{name: value for name, value in given.items() if name in self._accepted})
+        logits: Tensor = output.logits[:, -keep:]
+        return logits
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Token ids and attention mask, padded on the left."""
+        import torch
+
+        width = max(len(sequence) for sequence in sequences)
+        ids = torch.full((len(sequences), width), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(sequences), width), dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            ids[row, width - len(sequence) :] = torch.tensor(sequence, dtype=torch.long)
+            mask[row, width - len(sequence) :] = 1
+        return ids.to(self._device), mask.to(self._device)
+
+    def _empty_cache(self) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self._model.config)
+
+    def _for_rows(self, cache: Any, rows: Sequence[int]) -> Any:
+        """A copy of the cache with these of its rows, which may repeat."""
+        selected = self._empty_cache()
+        if cache.get_seq_length():
+            for place, layer in enumerate(cache.layers):
+                selected.update(layer.keys[rows], layer.values[rows], place)
+        return selected
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What ends an answer: its length, tokens, and strings that are no token of their own."""
+
+    tokenizer: Any
+    most: int
+    tokens: frozenset[int]
+    strings: tuple[str, ...]
+
+    def reached(self, generated: Sequence[int]) -> bool:
+        """Whether the last of the generated tokens ends the answer."""
+        if generated[-1] in self.tokens:
+            return True
+        if not self.strings:
+            return False
+        # A token stands for a byte at least, so a string cannot have begun earlier.
+        last = generated[-max(len(string.encode()) for string in self.strings) :]
+        text = self.tokenizer.decode(last, skip_special_tokens=True)
+        return any(string in text for string in self.strings)
+
+
+class _FirstStep:
+    """A logits processor that keeps the log-probabilities of the first generated token and changes nothing."""
+
+    def __init__(self) -> None:
+        self._logprobs: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self._logprobs is None:
+            self._logprobs = scores.float().log_softmax(-1)
+        return scores
+
+    def read(self, row: int, tokens: Sequence[int]) -> tuple[float, ...]:
+        if self._logprobs is None:
+            raise RuntimeError("read before the first token was generated")
+        return tuple(self._logprobs[row, list(tokens)].tolist())
+
+
+class _Stopping:
+    """A stopping criterion: ends a row as soon as its generated tokens say so."""
+
+    def __init__(self, ending: _Ending, start: int) -> None:
+        self._ending = ending
+        self._start = start
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        import torch
+
+        rows = input_ids[:, self._start :].tolist()
+        return torch.tensor([self._ending.reached(tokens) for tokens in rows], device=input_ids.device)
+
+
+def batches(requests: Sequence[Request], budget: int, step: int) -> list[list[Request]]:
+    """Requests of one decoding in batches of like length, the longest first.
+
+    budget: most tokens of a batch, padding and answers included; a request that exceeds it is alone.
+    step: how many tokens are encoded in the time of one decoding step. A batch is closed when its padding would cost
+        more than decoding another batch.
+    """
+    done: list[list[Request]] = []
+    padding = 0
+    for request in sorted(requests, key=lambda one: (-len(one.token_ids), one.example_id)):
+        new = request.decoding.max_new_tokens
+        if done:
+            longest = len(done[-1][0].token_ids)
+            padding += longest - len(request.token_ids)
+            fits = (longest + new) * (len(done[-1]) + 1) <= budget
+            if fits and padding <= step * new:
+                done[-1].append(request)
+                continue
+        done.append([request])
+        padding = 0
+    return done
+
+
+def most_tokens(config: Any, wanted: int | None) -> int:
+    """The context: what the config allows, and no more than wanted."""
+    allowed = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (allowed, wanted) if limit]
+    return min(limits, default=CONTEXT_WHERE_NOTHING_LIMITS_IT)
+
+
+def identity_of(name: str, model: Any) -> EngineIdentity:
+    import tokenizers
+    import torch
+    import transformers
+
+    device = model.device
+    return EngineIdentity(
+        name=name,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type),
+        versions={
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+    )
+
+
+def _decoding_order(request: Request) -> tuple[int, tuple[str, ...]]:
+    return (-request.decoding.max_new_tokens, request.decoding.stop)
+
+
+def _is_first_step(request: Request) -> bool:
+    """Whether its options' likelihoods can be read where the first token of the answer is chosen."""
+    return request.option_context == request.token_ids and all(len(option) == 1 for option in request.options)
+
+
+def _log_likelihoods(logits: Tensor, options: Sequence[Sequence[int]]) -> list[float]:
+    """Summed log-probability of each row's option, whose tokens end the row; the last column predicts beyond it."""
+    import torch
+
+    predicted = logits[:, :-1].float().log_softmax(-1)
+    values = []
+    for row, option in zip(predicted, options, strict=True):
+        tokens = torch.tensor(option, dtype=torch.long, device=row.device)
+        values.append(row[-len(option) :].gather(1, tokens[:, None]).double().sum().item())
+    return values
+
+
+def _beside(left: Tensor, right: Tensor) -> Tensor:
+    import torch
+
+    return torch.cat([left, right], dim=1)
+
+
+def _chunks(items: Sequence[_T], most: int) -> Iterator[list[_T]]:
+    for start in range(0, len(items), max(1, most)):
+        yield list(items[start : start + max(1, most)])
+
+
+def _token_ids(value: int | Sequence[int] | None) -> set[int]:
+    if value is None:
+        return set()
+    return {value} if isinstance(value, int) else set(value)
