@@ -121,8 +121,10 @@ class ClueWording:
     """Where the CLUE benchmark's own prompt texts stand in a user's clone of it.
 
     script: path inside the clone.
-    inputs: placeholder in the script's user template → Jinja expression over the example, e.g. {"CHQ": "inputs.question"}.
-    answer: likewise for its assistant template (the shots' answers), e.g. {"Summary": "targets[0]"}.
+    inputs: placeholder in the script's user template → Jinja expression over the example, e.g.
+        {"CHQ": "inputs.question"}.
+    answer: likewise for its assistant template (the shots' answers), e.g. {"Summary": "targets[0]"}. Where the
+        script has no such template, the expression under "" is the whole answer, e.g. {"": "target"}.
     user: name of the script's variable that holds the user template.
     """
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jinja2 import TemplateSyntaxError
@@ -41,9 +42,9 @@ class _Text:
 class ClueScriptWording:
     """The texts of a task's script in a clone of the benchmark.
 
-    What the script does not say (the answer of a task without shots, the cue) is the project's.
-    identity: the script, its SHA-256, the clone's git commit ("" where it cannot be told), and the hash of
-        the project's template.
+    What neither the script nor the task's `clue` says (the answer of a task without shots, the cue) is the project's.
+    identity: the script, its SHA-256, the clone's git commit ("" where it cannot be told), and the hashes of
+        the task's `clue` and of the project's template.
     """
 
     def __init__(self, task: TaskSpec, clone: Path) -> None:
@@ -59,12 +60,19 @@ class ClueScriptWording:
             raise BadInput([Problem(task.clue.script, what, _SCRIPT_REMEDY)])
         self._system = _Filled(texts[_SYSTEM], {}, task)
         self._user = _Filled(texts[task.clue.user], task.clue.inputs, task)
-        self._answer = _Filled(texts[_ANSWER], task.clue.answer, task) if _ANSWER in texts else None
+        placeholders = dict(task.clue.answer)
+        whole = placeholders.pop("", None)
+        self._answer: _Filled | None = None
+        if _ANSWER in texts:
+            self._answer = _Filled(texts[_ANSWER], placeholders, task)
+        elif whole is not None:
+            self._answer = _Filled(_Text(task.clue.script, "{answer}"), {"answer": whole}, task)
         self.identity: Mapping[str, str] = {
             "wording": "clue",
             "script": task.clue.script,
             "script_sha256": hashlib.sha256(source).hexdigest(),
             "commit": git_commit(clone),
+            "clue_sha256": hashlib.sha256(json.dumps(asdict(task.clue), sort_keys=True).encode()).hexdigest(),
             "template_sha256": self._project.identity["template_sha256"],
         }
 

@@ -125,6 +125,19 @@ def test_without_an_assistant_text_the_answers_are_the_projects(task: Callable[.
     assert wording.cue(EXAMPLE) == "Own cue"
 
 
+def test_without_an_assistant_text_the_task_may_say_the_whole_answer(
+    task: Callable[..., TaskSpec], clone: Path
+) -> None:
+    whole = {"": "'It is ' ~ target ~ ': {' ~ options[target]"}
+    with pytest.raises(BadInput, match=r"the placeholder \{Label\} is not known"):
+        ClueScriptWording(task(answer=whole), clone)
+    rewrite(clone, "assistant_response_template", "something_else")
+    wording = ClueScriptWording(task(answer=whole), clone)
+    assert wording.answer(EXAMPLE) == "It is no: {no"
+    assert wording.answer(EXAMPLE, "yes") == "It is yes: {yes"
+    assert wording.cue(EXAMPLE) == "Own cue"
+
+
 def test_the_cue_is_the_projects_where_the_answer_opens_with_a_placeholder(
     task: Callable[..., TaskSpec], clone: Path
 ) -> None:
@@ -288,11 +301,12 @@ def test_the_commit_is_read_from_the_clones_files(clone: Path, files: Mapping[st
     assert git_commit(clone) == commit
 
 
-def test_the_identity_follows_the_script(task: Callable[..., TaskSpec], clone: Path) -> None:
+def test_the_identity_follows_the_script_and_the_task(task: Callable[..., TaskSpec], clone: Path) -> None:
     before = ClueScriptWording(task(), clone).identity
     assert before["script"] == "eval/eval_made_up.py"
     assert before["script_sha256"] == hashlib.sha256(SCRIPT.encode()).hexdigest()
     assert before["commit"] == ""
+    assert ClueScriptWording(task({**INPUTS, "Note": "inputs.note | upper"}), clone).identity != before
     rewrite(clone, "import json", "import csv")
     assert ClueScriptWording(task(), clone).identity != before
 
