@@ -26,7 +26,7 @@ _NONE = frozenset(
         "there are no mentions",
     }
 )
-_BULLET = re.compile(r"\A\s{0,8}(?:[-*•·‣▪–]\s{0,4}|\(?\d{1,3}[.)]\s{1,4}|\d{1,3}\)\s{0,4})")
+_BULLET = re.compile(r"\A\s{0,8}(?:[-•·‣▪–]\s{0,4}|\*\s{1,4}|\(?\d{1,3}[.)]\s{1,4}|\d{1,3}\)\s{0,4})")
 _HEADING = re.compile(r"[^\n,;]{0,80}\b(?:mentions|diseases|chemicals|entities|list|answer)\b[^\n,;]{0,80}:", re.I)
 _LONGEST_JSON = 100_000
 _DEEPEST_QUOTES = 4
