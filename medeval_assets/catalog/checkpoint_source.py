@@ -9,7 +9,7 @@ from pathlib import Path
 from medeval_assets.catalog.checkpoint_folder import checkpoint_problems, weight_files
 from medeval_assets.catalog.gguf_package import converted
 from medeval_assets.catalog.model_spec import ModelSpec
-from medeval_assets.catalog.whole_folder import DISK_FULL, FREE_SPACE, is_disk_full
+from medeval_assets.catalog.whole_folder import DISK_FULL, FREE_SPACE, error_number
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.settings import Settings
 
@@ -93,7 +93,7 @@ def _download(spec: ModelSpec, settings: Settings, patterns: Sequence[str]) -> P
     except Exception as error:
         # A download can fail in many libraries; their words may hold signed addresses, so only the kind is shown.
         cause = error
-        full = is_disk_full(error)
-        what = DISK_FULL if full else f"the download failed ({type(error).__name__})"
+        full = error_number(error) in DISK_FULL
+        what = "the disk is full" if full else f"the download failed ({type(error).__name__})"
         remedy = FREE_SPACE if full else "Try again: what was downloaded is kept."
     raise BadInput([Problem(f"{spec.key} {spec.checkpoint}", what, remedy)]) from cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from medeval_assets.errors import BadInput, Problem
 
-DISK_FULL = "the disk is full"
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FREE_SPACE = "Free some space, or set MEDEVAL_HOME to a larger disk."
 
 
@@ -31,19 +32,22 @@ def make_whole(target: Path, make: Callable[[Path], None]) -> Path:
             if not target.is_dir():
                 raise
     except Exception as error:
-        if is_disk_full(error):
-            raise BadInput([Problem(target.name, DISK_FULL, FREE_SPACE)]) from error
-        if isinstance(error, OSError):
-            what = f"cannot be written ({error.strerror})"
-            raise BadInput([Problem(target.name, what, "Check the permissions of MEDEVAL_HOME.")]) from error
-        raise
+        number = error_number(error)
+        if number is None:
+            raise
+        if number in DISK_FULL:
+            raise BadInput([Problem(target.name, "the disk is full", FREE_SPACE)]) from error
+        what = f"cannot be written ({os.strerror(number)})"
+        raise BadInput([Problem(target.name, what, "Check the permissions and limits of MEDEVAL_HOME.")]) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
 
 
-def is_disk_full(error: Exception) -> bool:
-    """Whether a write failed for want of space. safetensors raises no OSError, but its message ends in the number."""
-    said = re.search(r"os error (\d+)", str(error))
-    number = int(said[1]) if said else error.errno if isinstance(error, OSError) else None
-    return number in {errno.ENOSPC, errno.EDQUOT}
+def error_number(error: Exception) -> int | None:
+    """The system's number for a failed read or write; None for errors of another kind."""
+    if isinstance(error, OSError):
+        return error.errno
+    # safetensors raises an error of its own, which only says the number.
+    said = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    return int(said[1]) if said else None
