@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medeval_assets.errors import BadInput, Problem
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 EXAMPLE_BORDER = "\n###\n"
 """Stands between two worked examples where there is no chat template."""
-
-_PLAIN_STOP = (EXAMPLE_BORDER.rstrip(),)
 
 # Some templates write the date into the prompt. So that a prompt is the same tomorrow, it is pinned to the day
 # that Llama's template falls back to.
@@ -52,10 +51,16 @@ class _Form:
 
     takes_system: it shows a system turn.
     lead: the white space it writes between the generation prompt and an answer.
+    stop: what it writes after an answer, if anything. Not every checkpoint names it among the tokens that end an
+        answer, least of all under another model's template.
     """
 
     takes_system: bool
     lead: str
+    stop: tuple[str, ...]
+
+
+_NO_TEMPLATE = _Form(takes_system=True, lead=" ", stop=(EXAMPLE_BORDER.rstrip(),))
 
 
 class Renderer:
@@ -72,20 +77,22 @@ class Renderer:
         self, tokenizer: PreTrainedTokenizerBase, chat_template: str | None, name: str = "chat template"
     ) -> None:
         self._tokenizer: Any = tokenizer
+        # Documents and options recur in many prompts.
+        self._counted = lru_cache(maxsize=4096)(self._count)
         self._name = name
         self._template = chat_template
         if chat_template is not None and "strftime_now" in chat_template:
             self._template = _PINNED_DATE + chat_template
-        self._form = _Form(takes_system=True, lead=" ") if chat_template is None else self._probe()
+        self._form = _NO_TEMPLATE if chat_template is None else self._probe()
 
     def render(self, messages: Sequence[Message], cue: str) -> Rendered:
         """The prompt up to where the answer begins. `cue` is only used where there is no chat template."""
         if self._template is None:
             text = _plain_text(messages, cue)
-            return Rendered(text, tuple(self._tokens([text])[0]), _PLAIN_STOP)
-        turns = messages if self._form.takes_system else _without_system_turn(messages)
-        text = self._apply(turns, generation_prompt=True)
-        return Rendered(text, tuple(self._tokens([text])[0]))
+        else:
+            turns = messages if self._form.takes_system else _without_system_turn(messages)
+            text = self._apply(turns, generation_prompt=True)
+        return Rendered(text, tuple(self._tokens([text])[0]), self._form.stop)
 
     def option_tokens(
         self, rendered: Rendered, options: Sequence[str]
@@ -106,7 +113,8 @@ class Renderer:
         return RenderedTokens(self, cue)
 
     def count(self, text: str) -> int:
-        return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        """Tokens of the text alone, without special tokens."""
+        return self._counted(text)
 
     def truncate(self, text: str, most: int) -> str:
         """The longest prefix of `text` found to have at most `most` tokens."""
@@ -117,9 +125,12 @@ class Renderer:
             return text
         # Cut inside a merge or a character, a prefix can have more tokens than it has inside the whole text.
         for end in reversed(ends[:most]):
-            if self.count(text[:end]) <= most:
+            if self._count(text[:end]) <= most:
                 return text[:end]
         return ""
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _token_ends(self, text: str) -> list[int]:
         """For each token of `text` the character where it ends."""
@@ -130,7 +141,7 @@ class Renderer:
         ends: list[int] = []
         for end in range(1, len(text) + 1):
             if end == len(text) or (text[end].isspace() and not text[end - 1].isspace()):
-                ends += [end] * max(0, self.count(text[ends[-1] if ends else 0 : end]))
+                ends += [end] * max(0, self._count(text[ends[-1] if ends else 0 : end]))
         return ends
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -161,10 +172,12 @@ class Renderer:
         for turn in turns:
             if turn.content not in text:
                 raise BadInput([self._problem(0, f"it leaves out the {turn.role} turns")])
-        answered = self._apply([*shown, Message("assistant", "medeval-lead-probe")], generation_prompt=False)
-        lead, found, _ = answered.removeprefix(text).partition("medeval-lead-probe")
-        follows = answered.startswith(text) and found and not lead.strip()
-        return _Form(takes_system, lead if follows else "")
+        answer = "medeval-lead-probe"
+        answered = self._apply([*shown, Message("assistant", answer)], generation_prompt=False)
+        lead, found, closing = answered.removeprefix(text).partition(answer)
+        if not answered.startswith(text) or not found or lead.strip():
+            return _Form(takes_system, lead="", stop=())
+        return _Form(takes_system, lead, tuple(closing.split()[:1]))
 
     def _apply(self, messages: Sequence[Message], generation_prompt: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]

@@ -45,7 +45,6 @@ def test_chat_template_is_applied_once(tokenizer: Any) -> None:
     )
     assert rendered.token_ids.count(tokenizer.bos_token_id) == 1
     assert tokenizer.decode(rendered.token_ids) == rendered.text
-    assert rendered.stop == ()
 
 
 @pytest.mark.parametrize("template", [CHATML, CHATML.removeprefix("{{ bos_token }}")])
@@ -64,7 +63,6 @@ def test_without_a_template_the_examples_stand_in_one_text(tokenizer: Any) -> No
     assert rendered.text == "Read the note.\n\nFever?\nAnswer: yes\n###\nCough?\nAnswer:"
     assert rendered.token_ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(rendered.token_ids[1:]) == rendered.text
-    assert rendered.stop == ("\n###",)
 
 
 def test_no_end_token_stands_before_the_answer(tiny_checkpoint: Path) -> None:
@@ -123,6 +121,21 @@ def test_an_error_says_nothing_of_the_prompt(tokenizer: Any) -> None:
     assert "Doe" not in str(caught.value)
 
 
+THINKING = CHATML.replace(
+    "message['content'] + '<|im_end|>",
+    "('<think></think>' if message['role'] == 'assistant' else '') + message['content'] + '<|im_end|>",
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "stop"),
+    [(CHATML, ("<|im_end|>",)), (ALTERNATING, ("</s>",)), (THINKING, ()), (None, ("\n###",))],
+    ids=["chatml", "alternating", "thinking", "none"],
+)
+def test_what_follows_an_answer_ends_it(tokenizer: Any, template: str | None, stop: tuple[str, ...]) -> None:
+    assert Renderer(tokenizer, template).render([QUESTION], cue="Answer:").stop == stop
+
+
 def test_the_date_in_a_template_is_pinned(tokenizer: Any) -> None:
     template = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %}\n" + CHATML
     assert Renderer(tokenizer, template).render([QUESTION], cue="").text.startswith("26 Jul 2024")
@@ -130,8 +143,8 @@ def test_the_date_in_a_template_is_pinned(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize(
     ("template", "lead"),
-    [(CHATML, ""), (ALTERNATING, " "), (None, " ")],
-    ids=["chatml", "alternating", "none"],
+    [(CHATML, ""), (ALTERNATING, " "), (THINKING, ""), (None, " ")],
+    ids=["chatml", "alternating", "thinking", "none"],
 )
 def test_options_follow_as_the_template_writes_answers(tokenizer: Any, template: str | None, lead: str) -> None:
     renderer = Renderer(tokenizer, template)

@@ -1,0 +1,72 @@
+"""The encoder engine: option pseudo-log-likelihoods from a masked language model, which cannot generate."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.engines.checkpoint import load_model, load_tokenizer
+from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
+from medeval_assets.engines.transformers_engine import LOGITS_AT_ONCE, identity_of, most_tokens
+
+
+class EncoderEngine:
+    """Scores options with a masked language model; every answer's text is empty.
+
+    An option's pseudo-log-likelihood is the sum, over its tokens, of the log-probability of the token where it
+    alone is masked and prompt and option stand around it (Salazar et al. 2020, arXiv 1910.14659, equation 1).
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, context: int | None = None) -> None:
+        self._model = model
+        self._device = model.device
+        self._mask = tokenizer.mask_token_id
+        self._closing = [] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id]
+        self._context = most_tokens(model.config, context)
+
+    @classmethod
+    def load(cls, folder: Path, needs: EngineNeeds) -> EncoderEngine:
+        """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
+        return cls(load_model(folder, "AutoModelForMaskedLM", needs), load_tokenizer(folder), needs.context)
+
+    @property
+    def identity(self) -> EngineIdentity:
+        return identity_of("transformers-encoder", self._model)
+
+    @property
+    def context(self) -> int:
+        return self._context
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
+        """One answer a batch, the longest prompt first."""
+        for request in sorted(requests, key=lambda one: (-len(one.token_ids), one.example_id)):
+            logprobs = tuple(self._score(request.option_context, option) for option in request.options)
+            yield [Answer(request.example_id, "", "stop", 0, logprobs)]
+
+    def close(self) -> None:
+        import torch
+
+        self._model = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _score(self, context: Sequence[int], option: Sequence[int]) -> float:
+        import torch
+
+        places = torch.arange(len(option)) + len(context)
+        whole = torch.tensor([*context, *option, *self._closing], dtype=torch.long)
+        masked = whole.repeat(len(option), 1)
+        masked[torch.arange(len(option)), places] = self._mask
+        total = 0.0
+        most = max(1, LOGITS_AT_ONCE // (len(whole) * self._model.config.vocab_size))
+        for start in range(0, len(option), most):
+            rows, there = masked[start : start + most].to(self._device), places[start : start + most]
+            with torch.inference_mode():
+                logits = self._model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits
+                at_mask = logits[torch.arange(len(rows)), there].float().log_softmax(-1)
+                total += at_mask.gather(1, whole[there].to(self._device)[:, None]).double().sum().item()
+        return total

@@ -1,0 +1,86 @@
+"""ModelUnderTest: a model of the catalog with its files, identity, template and engine, each made once and only if needed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from medeval_assets.catalog.chat_template import chat_template_text
+from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, identify
+from medeval_assets.catalog.checkpoint_source import resolve
+from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.engines.checkpoint import load_tokenizer
+from medeval_assets.engines.loaded_engines import LOADED_ENGINES, load_engine
+from medeval_assets.engines.protocol import Engine
+from medeval_assets.engines.rendering import Renderer
+from medeval_assets.errors import MedevalError
+from medeval_assets.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class ModelUnderTest:
+    """One model. What cannot be had raises the same error each time it is asked for, without being tried again."""
+
+    def __init__(self, spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) -> None:
+        self.spec = spec
+        self._models = models
+        self._settings = settings
+        self._parts: dict[str, Any] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's files; downloaded or converted where they are not there yet."""
+        path: Path = self._once("folder", lambda: resolve(self.spec, self._settings))
+        return path
+
+    @property
+    def identity(self) -> CheckpointIdentity:
+        """Which weights, tokenizer, config and template; nothing is loaded for it."""
+        cache = self._settings.home / "cache"
+        identity: CheckpointIdentity = self._once(
+            "identity", lambda: identify(self.spec, self.folder, self._template(), cache=cache)
+        )
+        return identity
+
+    @property
+    def renderer(self) -> Renderer:
+        """Renders prompts under the model's template."""
+        name = f"chat template of {self.spec.key}"
+        renderer: Renderer = self._once(
+            "renderer", lambda: Renderer(load_tokenizer(self.folder), self._template(), name)
+        )
+        return renderer
+
+    @property
+    def engine(self) -> Engine:
+        """The loaded model: the one this process holds, where it is the same."""
+        engine: Engine = self._once("engine", lambda: LOADED_ENGINES.get(self._engine_key(), self._load))
+        return engine
+
+    def _template(self) -> str | None:
+        return chat_template_text(self.spec, self._models, self._settings, self.folder)
+
+    def _engine_key(self) -> str:
+        # The files decide, not the template: but two models are two systems, and each is loaded for its own run.
+        return f"{self.spec.key} {self.identity.identity_sha256} {self.spec.engine.model_dump_json()}"
+
+    def _load(self) -> Engine:
+        _log.info("loading model %s", self.spec.key)
+        start = time.perf_counter()
+        engine = load_engine(self.spec.kind, self.folder, self.spec.engine)
+        _log.info("model %s loaded in %.1f s on %s", self.spec.key, time.perf_counter() - start, engine.identity.device)
+        return engine
+
+    def _once(self, part: str, make: Callable[[], Any]) -> Any:
+        if part not in self._parts:
+            try:
+                self._parts[part] = make()
+            except MedevalError as error:
+                self._parts[part] = error
+        if isinstance(self._parts[part], MedevalError):
+            raise self._parts[part]
+        return self._parts[part]
