@@ -10,6 +10,7 @@ Concept: https://docs.dagster.io/guides/automate
 import dagster as dg
 
 from medeval_assets.catalog.incoming import incoming_models
+from medeval_assets.catalog.models_file import read_models
 from medeval_assets.instance import missing_partitions
 from medeval_assets.partitions import EVALUATION_JOB, MODELS, model_run_request
 from medeval_assets.resources import Home, all_models
@@ -41,7 +42,7 @@ def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResu
     """Models that are no partition yet become one; a complete checkpoint under `incoming/` is also evaluated once."""
     settings = home.settings
     models = all_models(settings)
-    incoming, incomplete = incoming_models(settings.incoming)
+    incoming, incomplete = incoming_models(settings.incoming, read_models(settings.catalog_files))
     missing = missing_partitions(context.instance, models)
     requests = [model_run_request(models[key], run_key=f"incoming/{key}") for key in missing if key in incoming]
     if not missing:

@@ -20,7 +20,7 @@ from medeval_assets.assets.scores import scores
 from medeval_assets.automation import JOBS, SCHEDULES, SENSORS
 from medeval_assets.checks import CHECKS
 from medeval_assets.progress import LoggedProgress
-from medeval_assets.resources import Engines, Home
+from medeval_assets.resources import Home
 from medeval_assets.settings import Settings
 
 
@@ -28,7 +28,6 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
     """All definitions, with the resources of the environment unless others are given."""
     resources: dict[str, Any] = {
         "home": Home.from_settings(Settings.from_environment()),
-        "engines": Engines(),
         "progress": LoggedProgress(),
     }
     return dg.Definitions(

@@ -45,5 +45,5 @@ class Home(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only f
 def all_models(settings: Settings) -> dict[str, ModelSpec]:
     """Every model there is: the catalog's, then the complete checkpoints under `<home>/incoming`."""
     models = read_models(settings.catalog_files)
-    incoming, _ = incoming_models(settings.incoming)
-    return models | {key: spec for key, spec in incoming.items() if key not in models}
+    incoming, _ = incoming_models(settings.incoming, models)
+    return models | incoming

@@ -52,23 +52,27 @@ def keep(
     access: Access = Access.PUBLIC,
     licence: str = "",
     synthetic: bool = False,
+    environment: Callable[[], Mapping[str, str]] = dict,
 ) -> Table:
     """Compute the rows and keep them, unless the table that is there has the same derivation.
 
     like: records of the inputs; the strictest access, the licences and the synthetic mark are handed on.
+    environment: what the rows were computed with, asked for once they are.
     """
     fresh = lake.fresh(key, derivation)
     if fresh is not None:
         return Table(fresh, reused=True)
     licences = sorted({licence, *(record.licence for record in like)} - {""})
+    content = list(rows())
     record = lake.write(
         key,
-        rows(),
+        content,
         derivation,
         run_id=run_id,
         access=max((access, *(record.access for record in like)), key=list(Access).index),
         licence="; ".join(licences),
         synthetic=synthetic or any(record.synthetic for record in like),
+        environment=environment(),
     )
     return Table(record, reused=False)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.lake.key import LakeKey
@@ -51,6 +52,13 @@ class Derivation(_Frozen):
     inputs: tuple[InputRecord, ...] = ()
     raw_files: tuple[RawFileRecord, ...] = ()
     model: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("parameters")
+    @classmethod
+    def _as_read_back(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """JSON knows no tuples: what is compared must be what a footer gives back."""
+        read_back: dict[str, Any] = json.loads(json.dumps(parameters))
+        return read_back
 
 
 class LineageRecord(_Frozen):

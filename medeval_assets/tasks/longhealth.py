@@ -223,6 +223,7 @@ def _task(number: int, about: str, read: Callable[[SourceFolder], list[Example]]
                 "question_text": "inputs.question",
                 "options": r"options.items() | map('join', ': ') | join('\n')",
             },
+            answer={"": "'The correct answer is ' ~ target ~ ': ' ~ options[target]"},
         ),
     )
 
