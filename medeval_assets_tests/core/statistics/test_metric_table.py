@@ -11,7 +11,7 @@ from medeval_assets.metrics.entity_f1 import ENTITY_F1
 from medeval_assets.metrics.metric import Metric
 from medeval_assets.statistics.intervals import wilson
 from medeval_assets.statistics.metric_table import metric_table
-from medeval_assets_tests.core.metrics.test_score import task
+from medeval_assets_tests.core.metrics.cases import task
 
 
 def row(metric: Metric, example: str, numerator: float, denominator: float = 1, failure: str = "") -> dict[str, Any]:

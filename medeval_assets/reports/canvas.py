@@ -1,0 +1,46 @@
+"""The canvas both pictures are drawn on: sizes and places in inches from the top left, and the heading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from medeval_assets.reports.headline_grid import HeadlineGrid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 10.0
+MARGIN = 0.3
+HEADING = 0.84
+"""Height of the heading, inches."""
+
+INK = "#222222"
+QUIET = "#6B6B6B"
+_WARNING = "#B03A00"
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Empty axes at a place in inches, whose y runs down from 0 to `height`."""
+    whole_width, whole_height = figure.get_size_inches()
+    bottom = whole_height - top - height
+    axes = figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height), facecolor="none"
+    )
+    axes.set_ylim(height, 0)
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def add_heading(figure: Figure, grid: HeadlineGrid, legend: str) -> None:
+    """Title, what the signs mean, and a warning where values rest on synthetic samples."""
+    width, height = figure.get_size_inches()
+    left = MARGIN / width
+    figure.text(left, 1 - 0.27 / height, "Headline metrics", fontsize=13, fontweight="bold", color=INK, va="center")
+    figure.text(left, 1 - 0.51 / height, legend, fontsize=8, color=QUIET, va="center")
+    if grid.synthetic:
+        what = "All values rest" if grid.all_synthetic else "Values of tasks marked ° rest"
+        note = f"{what} on synthetic samples: they say nothing about a model."
+        figure.text(left, 1 - 0.70 / height, note, fontsize=8.5, fontweight="bold", color=_WARNING, va="center")
