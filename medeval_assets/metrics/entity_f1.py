@@ -14,8 +14,11 @@ _SPACE_AT_PUNCTUATION = re.compile(r"\s*([^\w\s])\s*")
 
 
 def normalised(mention: str) -> str:
-    """A mention without differences of case, white space, and spaces beside punctuation: "HLA - B27" is "hla-b27"."""
-    return " ".join(_SPACE_AT_PUNCTUATION.sub(r"\1", mention.casefold()).split())
+    """A mention without differences of case, white space, spaces beside punctuation, and closing punctuation.
+
+    "HLA - B27," is "hla-b27". Annotators, too, have left a comma at the end of a mention.
+    """
+    return " ".join(_SPACE_AT_PUNCTUATION.sub(r"\1", mention.casefold()).split()).rstrip(".,;:")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from medeval_assets.metrics.metric import Response, Score
         (["Asthma", "gout"], ["asthma", "colitis"], Counts(1, 1, 1)),
         (["gout"], ["gout", "gout"], Counts(1, 0, 1)),
         (["gout", "gout"], ["gout"], Counts(1, 1, 0)),
-        (["ataxia - telangiectasia", "type  2 ( T2D )"], ["Ataxia-telangiectasia", "type 2 (T2D)"], Counts(2, 0, 0)),
+        (["ataxia - telangiectasia", "type  2 ( T2D )"], ["Ataxia-telangiectasia,", "type 2 (T2D)"], Counts(2, 0, 0)),
         (["type 2 diabetes"], ["diabetes"], Counts(0, 1, 1)),
         ([], [], Counts(0, 0, 0)),
     ],
