@@ -90,7 +90,7 @@ def lenient(text: str, options: Mapping[str, str]) -> Parsed[str]:
 
 
 def _whole(text: str, options: Iterable[str]) -> str:
-    bare = text[:200].strip(_AROUND).casefold() if len(text) < 200 else ""
+    bare = text.strip(_AROUND).casefold() if len(text) < 200 else ""
     return next((option for option in options if option.casefold() == bare), "")
 
 
