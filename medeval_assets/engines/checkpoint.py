@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +17,14 @@ _MISSING_SHOWN = 3
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer. BadInput where there is none, or it cannot be read."""
-    import transformers
-
     _require(folder, "config.json")
-    library: Any = transformers
     try:
-        tokenizer: PreTrainedTokenizerBase = library.AutoTokenizer.from_pretrained(
+        tokenizer: PreTrainedTokenizerBase = _library().AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
         raise _unusable(folder, "its tokenizer cannot be read", error) from error
     return tokenizer
-
-
-def own_chat_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The chat template that came with the tokenizer, its default one where it has several; None where it has none."""
-    template: Any = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    return None if template is None else str(template)
 
 
 def load_model(folder: Path, auto_class: str, needs: EngineNeeds) -> Any:
@@ -45,11 +35,10 @@ def load_model(folder: Path, auto_class: str, needs: EngineNeeds) -> Any:
     dtype `auto` is the one of the files on a GPU, float32 on a CPU: there bfloat16 is slower for some batch shapes.
     BadInput where files are missing or do not fit together. Pickled weights are never read.
     """
-    import torch
-    import transformers
-
     _require(folder, "config.json", "*.safetensors")
-    library: Any = transformers
+    library = _library()
+    import torch
+
     library.utils.logging.disable_progress_bar()
     on_gpu = needs.gpus > 0 and torch.cuda.is_available()
     dtype = "float32" if needs.dtype == "auto" and not on_gpu else needs.dtype
@@ -81,6 +70,18 @@ def load_model(folder: Path, auto_class: str, needs: EngineNeeds) -> Any:
             ]
         )
     return model.eval()
+
+
+def _library() -> Any:
+    """`transformers`, whose threads on a CPU sleep while they wait for each other.
+
+    By default they spin. That is a little faster alone, but where another process wants the same cores it made a
+    decoding step forty times slower. The setting is only read before torch is first imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import transformers
+
+    return transformers
 
 
 def _require(folder: Path, *patterns: str) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.catalog.task_spec import Decoding, Document, DocumentRule, TaskSpec
-from medeval_assets.engines.checkpoint import load_tokenizer, own_chat_template
+from medeval_assets.engines.checkpoint import load_tokenizer
 from medeval_assets.engines.generations import Generation, generate, prepare, request_sha256
 from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
 from medeval_assets.engines.rendering import Renderer
@@ -21,14 +21,14 @@ from medeval_assets.engines.transformers_engine import TransformersEngine
 from medeval_assets.lake.tables import arrow_schema
 from medeval_assets.prompts.prompt import DOCUMENTS, Message, Prompt
 from medeval_assets.tasks.mednli import TASKS
+from medeval_assets_tests.checkpoints import CHATML
 
 TASK: TaskSpec = replace(TASKS[0], decoding=Decoding(max_new_tokens=6, stop=("\n\n",)))
 
 
 @pytest.fixture(scope="module")
 def renderer(tiny_checkpoint: Path) -> Renderer:
-    tokenizer = load_tokenizer(tiny_checkpoint)
-    return Renderer(tokenizer, own_chat_template(tokenizer))
+    return Renderer(load_tokenizer(tiny_checkpoint), CHATML)
 
 
 def prompt(example_id: str, words: int = 5, options: Sequence[str] = ("yes", "no", "not said")) -> Prompt:
