@@ -26,7 +26,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read MEDEVAL_HOME (default: `.medeval` in the working folder), MEDEVAL_SOURCES (default: `<home>/sources`)."""
+        """MEDEVAL_HOME (default: `.medeval` in the working folder) and MEDEVAL_SOURCES (default: `<home>/sources`)."""
         values = os.environ if environment is None else environment
         home = Path(values.get("MEDEVAL_HOME") or ".medeval").expanduser().absolute()
         sources = Path(values.get("MEDEVAL_SOURCES") or home / "sources").expanduser().absolute()

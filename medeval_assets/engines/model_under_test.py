@@ -1,4 +1,4 @@
-"""ModelUnderTest: a model of the catalog with its files, identity, template and engine, each made once and only if needed."""
+"""ModelUnderTest: a model with its files, identity, template and engine, each made once and only if needed."""
 
 from __future__ import annotations
 

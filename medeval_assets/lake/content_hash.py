@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +14,15 @@ if TYPE_CHECKING:
 def content_sha256(table: pa.Table) -> str:
     """SHA-256 over the column names and types, then every row as one line of canonical JSON (keys sorted, ASCII)."""
     digest = hashlib.sha256()
-    header = [[field.name, str(field.type)] for field in table.schema]
+    header = [[field.name, _type_name(field.type)] for field in table.schema]
     digest.update(json.dumps(header).encode())
     for batch in table.to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
             digest.update(b"\n")
             digest.update(json.dumps(row, sort_keys=True, separators=(",", ":")).encode())
     return digest.hexdigest()
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """Parquet calls a list's items `element` where Arrow calls them `item`: the name is no part of the content."""
+    return re.sub(r"list<\w+: ", "list<", str(kind))

@@ -49,6 +49,7 @@ def test_rows_come_back_as_they_went_in(lake: Lake) -> None:
     record = lake.write(KEY, rows, FIRST, run_id="run", access=Access.CREDENTIALED, synthetic=True)
     assert lake.rows(KEY) == rows
     assert lake.record(KEY) == record
+    assert content_sha256(lake.read(KEY)) == record.content_sha256
     assert (record.rows, record.access, record.synthetic) == (2, Access.CREDENTIALED, True)
     assert lake.keys("datasets") == [KEY]
 

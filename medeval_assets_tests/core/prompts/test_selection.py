@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from medeval_assets.prompts.prompt import Message, Prompt
 from medeval_assets.prompts.selection import select
 
@@ -11,7 +13,7 @@ PROMPTS = [Prompt(f"example-{number}", (Message("user", "?"),), "Answer:") for n
 def test_a_larger_limit_contains_a_smaller_one_in_the_order_of_the_file() -> None:
     chosen = [select(PROMPTS, limit) for limit in range(1, 51)]
     assert [len(prompts) for prompts in chosen] == list(range(1, 51))
-    for smaller, larger in zip(chosen, chosen[1:], strict=False):
+    for smaller, larger in pairwise(chosen):
         assert all(prompt in larger for prompt in smaller)
         assert larger == [prompt for prompt in PROMPTS if prompt in larger]
 
