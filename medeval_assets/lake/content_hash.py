@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,5 +23,13 @@ def content_sha256(table: pa.Table) -> str:
 
 
 def _type_name(kind: pa.DataType) -> str:
-    """Parquet calls a list's items `element` where Arrow calls them `item`: the name is no part of the content."""
-    return re.sub(r"list<\w+: ", "list<", str(kind))
+    """A type without the names that a file format gives to the items of lists and maps: they are no content."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return f"list<{_type_name(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"map<{_type_name(kind.key_type)}, {_type_name(kind.item_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{', '.join(f'{field.name}: {_type_name(field.type)}' for field in kind)}>"
+    return str(kind)
