@@ -36,8 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console()
-err = Console(stderr=True)
+# A pipe has no width: a table must not be folded to 80 columns in a log.
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Models = Annotated[list[str], typer.Option("--model", "-m", help="A model's key; give it again for more.")]
@@ -255,13 +256,7 @@ def _evaluate(
     if as_json:
         sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
     else:
-        _show(
-            [row for row in rows if row["headline"]],
-            ["task", "model", "metric", "n", "value", "low", "high", "failure_rate"],
-            False,
-        )
-        if any(row["synthetic"] for row in rows):
-            err.print("Rows on synthetic samples show that the platform works; they say nothing about a model.")
+        _show_leaderboard(rows)
     if rows:
         (settings.home / "leaderboard.png").write_bytes(picture(rows))
         err.print(f"Picture: {settings.home / 'leaderboard.png'}", highlight=False, markup=False, soft_wrap=True)
@@ -316,6 +311,34 @@ def _show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bo
     for row in rows:
         table.add_row(*(escape(_cell(column, row[column])) for column in columns))
     out.print(table)
+
+
+def _show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the headline metrics, a line a task and a column a model: value, 95 % interval, unreadable answers."""
+    headline = [row for row in rows if row["headline"]]
+    models = list(dict.fromkeys(row["model"] for row in headline))
+    cells = {(row["task"], row["model"]): row for row in headline}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("task", "metric", "n", *models):
+        table.add_column(escape(column), overflow="fold")
+    for task in dict.fromkeys(row["task"] for row in headline):
+        shown = [cells[task, model] for model in models if (task, model) in cells]
+        counts = "/".join(str(count) for count in dict.fromkeys(row["n"] for row in shown))
+        table.add_row(task, shown[0]["title"], counts, *(_estimate(cells.get((task, model))) for model in models))
+    out.print(table)
+    err.print("In brackets the 95 % interval; † share of answers that could not be read; ‡ prompts that did not fit.")
+    if any(row["synthetic"] for row in rows):
+        err.print("Values on synthetic samples show that the platform works; they say nothing about a model.")
+
+
+def _estimate(row: Mapping[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "–" if row is None or not row["skipped"] else f"– {row['skipped']}‡"
+    text = f"{100 * row['value']:.1f} %"
+    if row["low"] is not None:
+        text += f" ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
+    text += f" {100 * row['failure_rate']:.0f} %†" if row["failure_rate"] else ""
+    return text + (f" {row['skipped']}‡" if row["skipped"] else "")
 
 
 def _cell(column: str, value: Any) -> str:

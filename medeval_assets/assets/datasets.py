@@ -1,5 +1,7 @@
 """`datasets`: the examples of each task, read from its owner's format."""
 
+from dataclasses import asdict
+
 import dagster as dg
 
 from medeval_assets.assets.materialization import Table, keep, materialize_each
@@ -28,7 +30,7 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
     def make(key: str) -> Table:
         task = all_tasks()[key]
         dataset = read_dataset(task, home.settings)
-        raw = tuple(RawFileRecord(name=r.name, sha256=r.sha256, size=r.size) for r in dataset.sources)
+        raw = tuple(RawFileRecord(**asdict(source)) for source in dataset.sources)
         return keep(
             lake,
             lake_key("datasets", key),

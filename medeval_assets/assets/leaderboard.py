@@ -1,7 +1,7 @@
 """`leaderboard`: every model × task × metric, with the published values beside ours, as a table and a picture."""
 
 import base64
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import dagster as dg
@@ -9,18 +9,19 @@ import dagster as dg
 from medeval_assets.assets.materialization import input_record, keep, table_metadata
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
-from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
 from medeval_assets.reports.leaderboard import leaderboard as leaderboard_rows
 from medeval_assets.reports.leaderboard_page import markdown_table
 from medeval_assets.reports.leaderboard_picture import picture
 from medeval_assets.resources import Home
+from medeval_assets.sources.source_folder import SourceFile
 from medeval_assets.tasks import all_tasks
 
 CODE_VERSION = "1"
 
 
 @dg.asset(
-    deps=["metric_tables"],
+    deps=["datasets", "metric_tables"],
     # Not eager(): that waits until no cell of the whole grid is missing, and some cell always is.
     automation_condition=dg.AutomationCondition.any_deps_updated()
     & ~dg.AutomationCondition.any_deps_in_progress()
@@ -38,23 +39,37 @@ def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
     cells = [key for key in lake.keys("metric_tables") if key.task in tasks]
     known = {key: rank for rank, key in enumerate(models)}
     cells.sort(key=lambda key: (tasks.index(key.task), known.get(key.model, len(known)), key.model))
-    inputs = [input_record(lake, key) for key in cells]
+    metrics = [input_record(lake, key) for key in cells]
+    datasets = [input_record(lake, LakeKey("datasets", task=task)) for task in dict.fromkeys(key.task for key in cells)]
+    published = SourceFile(home.settings.bundled / "reference" / "published.csv")
 
     def rows() -> list[dict[str, Any]]:
         tables = [
-            (key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, inputs, strict=True)
+            (key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, metrics, strict=True)
         ]
-        return leaderboard_rows(tables, all_tasks(), home.settings.bundled / "reference" / "published.csv")
+        chance = {record.task: _chance(lake.rows(record.key)) for record in datasets}
+        known = {task: value for task, value in chance.items() if value is not None}
+        return leaderboard_rows(tables, all_tasks(), published, known)
 
     table = keep(
         lake,
         LakeKey("leaderboard"),
-        Derivation(code_version=CODE_VERSION, inputs=tuple(record.as_input() for record in inputs)),
+        Derivation(
+            code_version=CODE_VERSION,
+            inputs=tuple(record.as_input() for record in [*metrics, *datasets]),
+            raw_files=(RawFileRecord(**asdict(published.record)),),
+        ),
         rows,
         run_id=context.run_id,
-        like=inputs,
+        like=metrics,
     )
     context.add_output_metadata(table_metadata(lake, replace(table, metadata=_pages(lake, len(cells)))))
+
+
+def _chance(rows: list[dict[str, Any]]) -> float | None:
+    """What guessing among the options gives on average; None for a task without options."""
+    counts = [len(row["options"]) for row in rows if row["split"] == "test"]
+    return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
 
 
 def _pages(lake: Lake, cells: int) -> dict[str, Any]:

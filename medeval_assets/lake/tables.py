@@ -125,6 +125,7 @@ class Leaderboard(_Table):
     failure_rate: Number = Field(nullable=True, ge=0, le=1, description="Share of answers that could not be read")
     skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
     synthetic: Flag = Field(description="True where the value rests on the project's synthetic samples")
+    chance: Number = Field(nullable=True, ge=0, le=1, description="The value that guessing gives, where known")
     published: Number = Field(nullable=True, ge=0, le=1, description="The value published for this cell, if any")
     source: String = Field(description="Where the published value stands")
 

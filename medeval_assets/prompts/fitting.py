@@ -113,9 +113,7 @@ def fit(prompt: Prompt, rule: DocumentRule | None, tokens: TokenCounter, budget:
     )
 
 
-def _take(
-    documents: Sequence[Document], separator: str, tokens: TokenCounter, available: int
-) -> list[_Piece]:
+def _take(documents: Sequence[Document], separator: str, tokens: TokenCounter, available: int) -> list[_Piece]:
     pieces: list[_Piece] = []
     between = tokens.count(separator)
     for document in documents:
@@ -152,9 +150,7 @@ def _with_documents(prompt: Prompt, text: str) -> tuple[Message, ...]:
     return (*before, Message(last.role, head + text + tail))
 
 
-def _record(
-    prompt: Prompt, pieces: Sequence[_Piece], shown: Sequence[_Piece], budget: int
-) -> dict[str, object]:
+def _record(prompt: Prompt, pieces: Sequence[_Piece], shown: Sequence[_Piece], budget: int) -> dict[str, object]:
     last = pieces[-1]
     return {
         "documents": [piece.document.document_id for piece in shown],

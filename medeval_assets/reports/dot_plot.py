@@ -23,15 +23,15 @@ _PLOT = WIDTH - _LEFT - _RIGHT
 _SECTION, _LEGEND_LINE, _AXIS = 0.34, 0.22, 0.3
 
 
-def draw(figure: Figure, grid: HeadlineGrid, chance: Mapping[str, float]) -> None:
-    """Draw at most `MOST_MODELS` models. chance: task → the value that guessing gives, 0 to 1."""
+def draw(figure: Figure, grid: HeadlineGrid) -> None:
+    """Draw at most `MOST_MODELS` models."""
     step = 0.155 if len(grid.models) <= 4 else 0.115
     row_height = max(0.38, step * len(grid.models) + 0.16)
     middles, sections, height = _places(grid, row_height)
     columns = max(1, min(len(grid.models), int((WIDTH - 2 * MARGIN) / (0.085 * max(map(len, grid.models)) + 0.55))))
     top = HEADING + _LEGEND_LINE * -(-len(grid.models) // columns) + _AXIS
     figure.set_size_inches(WIDTH, top + height + _AXIS + 0.15)
-    add_heading(figure, grid, _signs(grid, chance))
+    add_heading(figure, grid, _signs(grid))
     _add_models(figure, grid, columns)
     axes = axes_at(figure, _LEFT, top, _PLOT, height)
     axes.set_xlim(0, 1)
@@ -44,7 +44,7 @@ def draw(figure: Figure, grid: HeadlineGrid, chance: Mapping[str, float]) -> Non
             axes, -_LEFT + MARGIN, place, section[:1].upper() + section[1:], fontsize=9.5, fontweight="bold", color=INK
         )
     for task, middle in middles.items():
-        _add_task(axes, grid, task, middle=middle, row_height=row_height, chance=chance.get(task))
+        _add_task(axes, grid, task, middle=middle, row_height=row_height)
         for index, model in enumerate(grid.models):
             row = grid.cells.get((model, task))
             if row is not None and row["value"] is not None:
@@ -65,13 +65,13 @@ def _places(grid: HeadlineGrid, row_height: float) -> tuple[dict[str, float], di
     return middles, sections, y + 0.04
 
 
-def _signs(grid: HeadlineGrid, chance: Mapping[str, float]) -> str:
+def _signs(grid: HeadlineGrid) -> str:
     signs = [
         "mark: value",
         "line: 95 % interval",
         f"hollow mark: {100 * UNREAD_FLAG:.0f} % or more of the answers unreadable",
     ]
-    if any(task in chance for task in grid.tasks):
+    if grid.chance:
         signs.append("grey bar: chance")
     return "; ".join(signs)
 
@@ -98,9 +98,7 @@ def _add_models(figure: Figure, grid: HeadlineGrid, columns: int) -> None:
     )
 
 
-def _add_task(
-    axes: Axes, grid: HeadlineGrid, task: str, *, middle: float, row_height: float, chance: float | None
-) -> None:
+def _add_task(axes: Axes, grid: HeadlineGrid, task: str, *, middle: float, row_height: float) -> None:
     """The task's row without its values: band, name, metric, n, chance."""
     from matplotlib.patches import Rectangle
 
@@ -114,9 +112,9 @@ def _add_task(
     _write(axes, -_LEFT + MARGIN, middle - 0.07, grid.marked(task), fontsize=9, color=INK)
     _write(axes, -_LEFT + MARGIN, middle + 0.09, grid.metric(task), fontsize=7, color=QUIET)
     _write(axes, _PLOT + 0.17, middle, "\n".join(grid.examples(task)), fontsize=7.5, color=QUIET)
-    if chance is not None:
+    if task in grid.chance:
         ends = [middle - row_height / 2 + 0.05, middle + row_height / 2 - 0.05]
-        axes.plot([chance] * 2, ends, color="#A8A8A8", linewidth=2.4, solid_capstyle="butt", zorder=1.5)
+        axes.plot([grid.chance[task]] * 2, ends, color="#A8A8A8", linewidth=2.4, solid_capstyle="butt", zorder=1.5)
 
 
 def _add_value(axes: Axes, row: Mapping[str, Any], index: int, place: float, size: float) -> None:

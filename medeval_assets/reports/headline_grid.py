@@ -31,6 +31,11 @@ class HeadlineGrid:
     def all_synthetic(self) -> bool:
         return all(row["synthetic"] for row in self.cells.values())
 
+    @property
+    def chance(self) -> dict[str, float]:
+        """Task → the value that guessing gives, where it is known."""
+        return {task: float(row["chance"]) for (_, task), row in self.cells.items() if row["chance"] is not None}
+
     def of_task(self, task: str) -> list[Mapping[str, Any]]:
         """The task's rows in the order of the models."""
         return [self.cells[model, task] for model in self.models if (model, task) in self.cells]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from medeval_assets.catalog.task_spec import TaskSpec
@@ -16,14 +15,17 @@ CellTable = tuple[str, str, bool, Sequence[Mapping[str, Any]]]
 _TAKEN_OVER = ("metric", "title", "profile", "headline", "n", "value", "standard_error", "low", "high")
 
 
-def leaderboard(tables: Iterable[CellTable], tasks: Mapping[str, TaskSpec], published: Path) -> list[dict[str, Any]]:
+def leaderboard(
+    tables: Iterable[CellTable], tasks: Mapping[str, TaskSpec], published: SourceFile, chance: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """One row a cell and metric, in the order of `tables` and of their rows.
 
-    published: a csv file with the columns model, task, metric, published (0 to 1) and source.
+    published: a csv with the columns model, task, metric, published (0 to 1) and source.
+    chance: task → the value that guessing gives (0 to 1), for tasks with options.
 
     Columns: model, task, group (section of the leaderboard), then from the metric table metric, title, profile,
-    headline, n, value, standard_error, low, high, failure_rate, skipped; synthetic; published (None where nothing is
-    known) and source (""). Raises BadInput where the file of published values cannot be read.
+    headline, n, value, standard_error, low, high, failure_rate, skipped; synthetic; chance (None
+    where there is nothing to guess); published (None where nothing is known) and source (""). Raises BadInput where the file of published values cannot be read.
     """
     known = _published(published)
     rows = []
@@ -39,6 +41,7 @@ def leaderboard(tables: Iterable[CellTable], tasks: Mapping[str, TaskSpec], publ
                     "failure_rate": row["failure_rate"],
                     "skipped": row["skipped"],
                     "synthetic": synthetic,
+                    "chance": chance.get(task),
                     "published": value,
                     "source": source,
                 }
@@ -46,10 +49,10 @@ def leaderboard(tables: Iterable[CellTable], tasks: Mapping[str, TaskSpec], publ
     return rows
 
 
-def _published(path: Path) -> dict[tuple[str, str, str], tuple[float, str]]:
+def _published(file: SourceFile) -> dict[tuple[str, str, str], tuple[float, str]]:
     known: dict[tuple[str, str, str], tuple[float, str]] = {}
     problems: list[Problem] = []
-    for row in SourceFile(path).csv(["model", "task", "metric", "published", "source"]):
+    for row in file.csv(["model", "task", "metric", "published", "source"]):
         try:
             key, value = (row.text("model"), row.text("task"), row.text("metric")), _fraction(row)
             if key in known:

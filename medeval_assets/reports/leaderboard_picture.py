@@ -12,11 +12,10 @@ from medeval_assets.reports.headline_grid import headline_grid
 _DOTS_PER_INCH = 144
 
 
-def picture(rows: Iterable[Mapping[str, Any]], chance: Mapping[str, float] | None = None) -> bytes:
+def picture(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """A PNG of each cell's headline metric: up to eight models with their intervals, more as a heat map.
 
-    rows: the leaderboard's. chance: task → the value that guessing gives (0 to 1), drawn as a tick where known.
-    The same rows give the same bytes with the same version of matplotlib.
+    rows: the leaderboard's. The same rows give the same bytes with the same version of matplotlib.
     """
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +30,7 @@ def picture(rows: Iterable[Mapping[str, Any]], chance: Mapping[str, float] | Non
             figure.set_size_inches(10, 1)
             figure.text(0.5, 0.5, "No cell has been evaluated yet.", ha="center", va="center")
         elif len(grid.models) <= dot_plot.MOST_MODELS:
-            dot_plot.draw(figure, grid, chance or {})
+            dot_plot.draw(figure, grid)
         else:
             heat_map.draw(figure, grid)
         for text in figure.findobj(Text):

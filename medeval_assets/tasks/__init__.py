@@ -29,9 +29,7 @@ def find_tasks(names: Sequence[str]) -> list[TaskSpec]:
     known = all_tasks()
     unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown:
-        raise BadInput(
-            [Problem(f"task {name!r}", "there is no such task", nearest(name, known)) for name in unknown]
-        )
+        raise BadInput([Problem(f"task {name!r}", "there is no such task", nearest(name, known)) for name in unknown])
     return [known[name] for name in dict.fromkeys(names)]
 
 
@@ -62,9 +60,7 @@ def tasks_of(package: ModuleType) -> dict[str, TaskSpec]:
                 problems.append(Problem(where, f"the {what} is no slug", remedy))
         if task.name in first:
             where = f"{module_name}.py name {task.name!r}"
-            problems.append(
-                Problem(where, f"{first[task.name]}.py has a task of that name", "Rename one of the two.")
-            )
+            problems.append(Problem(where, f"{first[task.name]}.py has a task of that name", "Rename one of the two."))
         first.setdefault(task.name, module_name)
     if problems:
         raise BadInput(problems)

@@ -23,6 +23,7 @@ def headline(model: str, task: str, value: float | None = 0.5, **columns: Any) -
         "failure_rate": 0.0,
         "skipped": 0,
         "synthetic": False,
+        "chance": None,
         "published": None,
         "source": "",
     }

@@ -13,6 +13,7 @@ from medeval_assets.metrics.accuracy import CHOICE
 from medeval_assets.metrics.score import score
 from medeval_assets.reports.leaderboard import leaderboard
 from medeval_assets.settings import Settings
+from medeval_assets.sources.source_folder import SourceFile
 from medeval_assets.statistics.metric_table import metric_table
 from medeval_assets.tasks import all_tasks
 from medeval_assets_tests.core.metrics.cases import EXAMPLES, generation, task
@@ -22,17 +23,17 @@ BUNDLED = Settings.from_environment({}).bundled / "reference" / "published.csv"
 CLUE = SHARED_DATA.parent / "reference" / "clue_results_2024-06-26.csv"
 
 
-def published(folder: Path, *lines: str) -> Path:
+def published(folder: Path, *lines: str) -> SourceFile:
     path = folder / "published.csv"
     path.write_text("\n".join(["model,task,metric,published,source", *lines]))
-    return path
+    return SourceFile(path)
 
 
 def test_rows_are_the_metric_tables_with_published_values_beside_them(tmp_path: Path) -> None:
     spec = task(CHOICE)
     table = metric_table(spec, score(spec, EXAMPLES, [generation("e1", "A"), generation("e2", "?", reason="skipped")]))
     known = published(tmp_path, "m1,cases,accuracy_strict,0.643,a paper", "m2,cases,accuracy_lenient,1,another")
-    rows = leaderboard([("m2", "cases", True, table), ("m1", "cases", False, table)], {"cases": spec}, known)
+    rows = leaderboard([("m2", "cases", True, table), ("m1", "cases", False, table)], {"cases": spec}, known, {})
     assert [(row["model"], row["metric"], row["synthetic"], row["published"], row["source"]) for row in rows] == [
         ("m2", "accuracy_lenient", True, 1.0, "another"),
         ("m2", "accuracy_strict", True, None, ""),
@@ -53,7 +54,7 @@ def test_rows_are_the_metric_tables_with_published_values_beside_them(tmp_path: 
 )
 def test_a_bad_published_value_is_named_by_its_line(tmp_path: Path, line: str, where: str) -> None:
     with pytest.raises(BadInput) as caught:
-        leaderboard([], {}, published(tmp_path, "m0,cases,accuracy_lenient,0.1,a paper", line))
+        leaderboard([], {}, published(tmp_path, "m0,cases,accuracy_lenient,0.1,a paper", line), {})
     assert [problem.where for problem in caught.value.problems] == [where]
 
 

@@ -41,13 +41,13 @@ def test_a_picture_is_a_png_and_the_same_every_time(rows: list[dict[str, Any]]) 
 
 def test_dots_and_intervals_stand_at_their_values() -> None:
     rows = [
-        headline("m1", "medqa", 0.4),
-        headline("m2", "medqa", 0.7, failure_rate=0.5),
+        headline("m1", "medqa", 0.4, chance=0.25),
+        headline("m2", "medqa", 0.7, failure_rate=0.5, chance=0.25),
         headline("m1", "pubmedqa", None, n=0, skipped=4),
         headline("m2", "pubmedqa", 0.2, n=25, synthetic=True, low=None, high=None),
     ]
     figure = Figure()
-    dot_plot.draw(figure, headline_grid(rows), {"medqa": 0.25})
+    dot_plot.draw(figure, headline_grid(rows))
     lines = figure.axes[0].get_lines()
     spans = [[float(x) for x in np.asarray(line.get_xdata())] for line in lines]
     assert spans == [[0.25, 0.25], pytest.approx([0.3, 0.5]), [0.4], pytest.approx([0.6, 0.8]), [0.7], [0.2]]
@@ -81,7 +81,7 @@ def test_no_text_touches_another_or_the_edge(models: int) -> None:
     FigureCanvasAgg(figure)
     grid = headline_grid(rows)
     if models <= dot_plot.MOST_MODELS:
-        dot_plot.draw(figure, grid, {})
+        dot_plot.draw(figure, grid)
     else:
         heat_map.draw(figure, grid)
     figure.canvas.draw()

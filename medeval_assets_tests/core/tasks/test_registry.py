@@ -125,8 +125,6 @@ def test_importing_the_tasks_imports_no_heavy_library() -> None:
         "pandera",
     }
     heavy |= {"scipy", "openpyxl", "pooch", "dagster"}
-    code = (
-        f"import sys, medeval_assets.tasks as t; t.all_tasks(); print(sorted({heavy!r} & set(sys.modules)))"
-    )
+    code = f"import sys, medeval_assets.tasks as t; t.all_tasks(); print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
