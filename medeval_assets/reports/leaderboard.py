@@ -24,8 +24,9 @@ def leaderboard(
     chance: task → the value that guessing gives (0 to 1), for tasks with options.
 
     Columns: model, task, group (section of the leaderboard), then from the metric table metric, title, profile,
-    headline, n, value, standard_error, low, high, failure_rate, skipped; synthetic; chance (None
-    where there is nothing to guess); published (None where nothing is known) and source (""). Raises BadInput where the file of published values cannot be read.
+    headline, n, value, standard_error, low, high, failure_rate, skipped; synthetic; chance (None where nothing is
+    guessed); published (None where nothing is known) and source (""). Raises BadInput where the published values
+    cannot be read.
     """
     known = _published(published)
     rows = []
