@@ -26,7 +26,7 @@ from medeval_assets.errors import BadInput, MedevalError
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
 
-DEMO_LIMIT = 6
+DEMO_LIMIT = 4
 
 app = typer.Typer(
     name="medeval",
