@@ -258,8 +258,11 @@ def _evaluate(
     else:
         _show_leaderboard(rows)
     if rows:
-        (settings.home / "leaderboard.png").write_bytes(picture(rows))
-        err.print(f"Picture: {settings.home / 'leaderboard.png'}", highlight=False, markup=False, soft_wrap=True)
+        image = settings.home / "leaderboard.png"
+        draft = image.with_name(f".leaderboard.{os.getpid()}.tmp")
+        draft.write_bytes(picture(rows))
+        draft.replace(image)
+        err.print(f"Picture: {image}", highlight=False, markup=False, soft_wrap=True)
     if outcome.problems:
         for problem in outcome.problems:
             err.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
