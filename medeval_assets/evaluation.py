@@ -78,7 +78,7 @@ class _Runs:
         result = self._run(prepare_tasks.name, task_range_tags(group), config)
         if result.success:
             return list(group)
-        rest = _survivors(result, ["datasets", "prompt_sets"], {task: task for task in group})
+        rest = self._survivors(result.run_id, ["datasets", "prompt_sets"], {task: task for task in group})
         return [task for neighbours in task_ranges(rest) for task in self.tasks(neighbours, prompts)]
 
     def model(self, model: ModelSpec, group: Sequence[str], limit: int | None) -> None:
@@ -87,7 +87,7 @@ class _Runs:
         result = self._run(evaluate_model.name, model_run_request(model, group).tags, config)
         if not result.success:
             keys: dict[str, str] = {grid_key(model.key, task): task for task in group}
-            rest = _survivors(result, ["generations", "scores", "metric_tables"], keys)
+            rest = self._survivors(result.run_id, ["generations", "scores", "metric_tables"], keys)
             for neighbours in task_ranges(rest):
                 self.model(model, neighbours, limit)
 
@@ -104,16 +104,19 @@ class _Runs:
             self._outcome.problems.append(told or f"{event.step_key}: {failure.error_display_string}")
         return result
 
+    def _survivors(self, run_id: str, chain: Sequence[str], tasks: Mapping[str, str]) -> list[str]:
+        """Tasks that came through the step at which others failed: fewer than `tasks`, which maps partition → task.
 
-def _survivors(result: dg.ExecuteInProcessResult, chain: Sequence[str], tasks: Mapping[str, str]) -> list[str]:
-    """Tasks that came through the step at which others failed: fewer than `tasks`, which maps partition → task.
-
-    A step that fails for one partition ends the run, so these go on in runs of their own; what they already have is
-    fresh and costs nothing.
-    """
-    for asset in chain:
-        events = result.asset_materializations_for_node(asset)
-        made = {event.partition for event in events}
-        if made != set(tasks):
-            return [task for partition, task in tasks.items() if partition in made]
-    return []
+        A step that fails for one partition ends the run, so these go on in runs of their own; what they already have is
+        fresh and costs nothing.
+        """
+        # The run's result leaves out what a step logged before it failed; the instance has it.
+        made: dict[str, set[str]] = {asset: set() for asset in chain}
+        for entry in self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+            event = entry.dagster_event
+            if event is not None and event.asset_key is not None and event.partition is not None:
+                made[event.asset_key.to_user_string()].add(event.partition)
+        for asset in chain:
+            if made[asset] != set(tasks):
+                return [task for partition, task in tasks.items() if partition in made[asset]]
+        return []
