@@ -7,6 +7,8 @@ prompt set is made again.
 Concept: https://docs.dagster.io/guides/automate
 """
 
+import json
+
 import dagster as dg
 
 from medeval_assets.catalog.incoming import incoming_models
@@ -44,11 +46,17 @@ def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResu
     models = all_models(settings)
     incoming, incomplete = incoming_models(settings.incoming, read_models(settings.catalog_files))
     missing = missing_partitions(context.instance, models)
-    requests = [model_run_request(models[key], run_key=f"incoming/{key}") for key in missing if key in incoming]
-    if not missing:
+    # Not the missing ones: the UI and the command line make models partitions too, and evaluate none of these.
+    asked: list[str] = json.loads(context.cursor or "[]")
+    unasked = [key for key in incoming if key not in asked]
+    if not missing and not unasked:
         waiting = "; ".join(f"incoming/{key}: {problems[0]}" for key, problems in sorted(incomplete.items()))
         return dg.SkipReason(waiting or "every model is a partition already")
-    return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[MODELS.build_add_request(missing)])
+    return dg.SensorResult(
+        run_requests=[model_run_request(models[key], run_key=f"incoming/{key}") for key in unasked],
+        dynamic_partitions_requests=[MODELS.build_add_request(missing)] if missing else [],
+        cursor=json.dumps([*asked, *unasked]),
+    )
 
 
 @dg.schedule(name="weekly_evaluation", job=evaluate_model, cron_schedule="0 2 * * 6", execution_timezone="UTC")
