@@ -36,7 +36,11 @@ def empty(lake: Lake, key: LakeKey) -> str:
 
 def repeated_ids(lake: Lake, key: LakeKey) -> str:
     """Which rows are not told apart by their ids, or ""."""
-    rows = lake.read(key).select(list(_ROW_IDS[key.asset])).to_pylist()
+    table = lake.read(key)
+    missing = [name for name in _ROW_IDS[key.asset] if name not in table.column_names]
+    if missing:
+        return f"the columns {', '.join(missing)} are missing"
+    rows = table.select(list(_ROW_IDS[key.asset])).to_pylist()
     repeated = len(rows) - len({tuple(row.values()) for row in rows})
     return f"{repeated} rows repeat the ids of others" if repeated else ""
 
