@@ -73,7 +73,8 @@ def medeval(home: Path, working_folder: Path) -> Medeval:
             timeout=300,
             check=False,
         )
-        assert "Traceback" not in outcome.stdout + outcome.stderr, outcome.stderr
+        for trace in ("Traceback", "Stack Trace"):
+            assert trace not in outcome.stdout + outcome.stderr, outcome.stderr
         assert outcome.returncode in {0, 1, 2}, outcome.stderr
         assert not list(working_folder.iterdir()), "something was written outside MEDEVAL_HOME"
         return outcome

@@ -237,9 +237,12 @@ def test_a_home_that_cannot_be_written_to_is_told_in_one_message(
     assert blocked.read_text(encoding="utf-8") == "in the way"
 
 
-@pytest.mark.parametrize("taken", ["lake", "lake/datasets"])
+@pytest.mark.parametrize(
+    ("taken", "table"),
+    [("lake", "datasets × mednli"), ("lake/datasets", "datasets × mednli"), ("lake/leaderboard", "leaderboard")],
+)
 def test_a_lake_that_cannot_be_written_to_is_a_problem_of_the_evaluation(
-    medeval: Medeval, tiny_model: str, home: Path, taken: str
+    medeval: Medeval, tiny_model: str, home: Path, taken: str, table: str
 ) -> None:
     blocked = home / taken
     blocked.parent.mkdir(exist_ok=True)
@@ -250,8 +253,7 @@ def test_a_lake_that_cannot_be_written_to_is_a_problem_of_the_evaluation(
     assert outcome.returncode == 1
     result = json.loads(outcome.stdout)
     assert result["rows"] == []
-    assert "mednli" in result["problems"][0]
-    assert "could not be written" in result["problems"][0]
+    assert f"{table}: it could not be written" in result["problems"][0]
     assert "Check the lake's folder" in outcome.stderr
     assert blocked.read_text(encoding="utf-8") == "in the way"
 
