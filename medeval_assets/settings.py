@@ -61,10 +61,15 @@ class Settings:
 
 
 def keep_libraries_at_home(home: Path, environment: MutableMapping[str, str] | None = None) -> None:
-    """Turn telemetry off and point the caches of the hub and of `evaluate` below `home`, unless the user set them."""
+    """Turn telemetry off and point the libraries' caches below `home`, unless the user set them."""
     values = os.environ if environment is None else environment
     for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "VLLM_NO_USAGE_STATS"):
         values[name] = "1"
-    for name, folder in (("HF_HOME", "hub"), ("MPLCONFIGDIR", "cache/matplotlib")):
+    folders = {
+        "HF_HOME": "hub",
+        "MPLCONFIGDIR": "cache/matplotlib",
+        "TORCHINDUCTOR_CACHE_DIR": "cache/torchinductor",
+    }
+    for name, folder in folders.items():
         values.setdefault(name, str(home / folder))
     values.setdefault("TOKENIZERS_PARALLELISM", "false")
