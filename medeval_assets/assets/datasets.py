@@ -18,6 +18,10 @@ CODE_VERSION = "1"
 @dg.asset(
     partitions_def=TASKS,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    # Read once by itself. A file that cannot be read is not tried again and again: that is for a person to mend.
+    automation_condition=dg.AutomationCondition.missing()
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.execution_failed(),
     group_name="data",
     kinds={"python", "parquet"},
     owners=["team:clinical-nlp"],

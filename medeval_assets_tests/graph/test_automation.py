@@ -58,6 +58,14 @@ def own_tags(request: dg.RunRequest) -> dict[str, str]:
     }
 
 
+def write_prompt_set(platform: SmallPlatform) -> None:
+    """Prepare one task, which is enough for new checkpoints to be evaluated."""
+    tasks = list(all_tasks())[:1] * 2
+    ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    with open_instance(platform.settings) as opened:
+        assert platform.run(opened, "prepare_tasks", dict(zip(ends, tasks, strict=True)))
+
+
 @pytest.fixture
 def ticks(platform: SmallPlatform, instance: dg.DagsterInstance) -> Ticks:
     return Ticks(platform, instance)
@@ -93,6 +101,7 @@ def truncated(folder: Path) -> None:
 def test_a_checkpoint_is_waited_for_and_then_evaluated_once(
     platform: SmallPlatform, ticks: Ticks, spoil: Callable[[Path], None], missing: str
 ) -> None:
+    write_prompt_set(platform)
     ticks()
     folder = Path(shutil.copytree(platform.checkpoint, platform.settings.incoming / "new-7b"))
     spoil(folder)
@@ -115,6 +124,7 @@ def test_a_checkpoint_is_waited_for_and_then_evaluated_once(
 def test_a_checkpoint_that_the_ui_or_an_evaluation_registered_is_still_evaluated(
     platform: SmallPlatform, instance: dg.DagsterInstance, ticks: Ticks, before_the_first_tick: bool
 ) -> None:
+    write_prompt_set(platform)
     if not before_the_first_tick:
         ticks()
     shutil.copytree(platform.checkpoint, platform.settings.incoming / "new-7b")
@@ -128,6 +138,7 @@ def test_a_checkpoint_that_the_ui_or_an_evaluation_registered_is_still_evaluated
 def test_the_requested_run_evaluates_the_checkpoint_on_every_task(
     platform: SmallPlatform, instance: dg.DagsterInstance, ticks: Ticks, tiny_checkpoint: Path
 ) -> None:
+    write_prompt_set(platform)
     shutil.copytree(tiny_checkpoint, platform.settings.incoming / "new-7b")
     _, (request,), _ = ticks()
     tasks = list(all_tasks())
@@ -135,6 +146,28 @@ def test_the_requested_run_evaluates_the_checkpoint_on_every_task(
     assert platform.run(instance, "prepare_tasks", dict(zip(ends, (tasks[0], tasks[-1]), strict=True)))
     assert platform.run(instance, str(request.job_name), dict(request.tags), limit=1)
     assert materialized(instance, "metric_tables") == {LakeKey("metric_tables", "new-7b", task) for task in tasks}
+
+
+def test_datasets_are_read_once_by_themselves(platform: SmallPlatform, instance: dg.DagsterInstance) -> None:
+    definitions = platform.definitions()
+    asked = dg.evaluate_automation_conditions(definitions, instance, dg.AssetSelection.assets("datasets"))
+    assert asked.get_requested_partitions(dg.AssetKey("datasets")) == set(all_tasks())
+    for task in all_tasks():
+        instance.report_runless_asset_event(dg.AssetMaterialization("datasets", partition=task))
+    again = dg.evaluate_automation_conditions(
+        definitions, instance, dg.AssetSelection.assets("datasets"), cursor=asked.cursor
+    )
+    assert again.total_requested == 0
+
+
+def test_a_checkpoint_waits_for_the_first_prompt_sets(platform: SmallPlatform, ticks: Ticks) -> None:
+    shutil.copytree(platform.checkpoint, platform.settings.incoming / "new-7b")
+    added, requests, skipped = ticks()
+    assert "new-7b" in added
+    assert requests == []
+    assert "no prompt set" in skipped
+    write_prompt_set(platform)
+    assert [request.tags["medeval/model"] for request in ticks()[1]] == ["new-7b"]
 
 
 def test_every_week_one_run_for_each_registered_model(platform: SmallPlatform, instance: dg.DagsterInstance) -> None:
@@ -176,6 +209,9 @@ def test_new_data_asks_for_prompts_and_new_answers_for_scores_but_nothing_asks_f
     def leaderboard_asked() -> bool:
         return result.get_num_requested(dg.AssetKey("leaderboard")) == 1
 
+    for task in all_tasks():
+        report("datasets", task)
+        report("prompt_sets", task)
     assets = ["datasets", "prompt_sets", "generations", "scores", "metric_tables"]
     everything = dg.AssetSelection.all()
     result = dg.evaluate_automation_conditions(definitions, instance, everything)
