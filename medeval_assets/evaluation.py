@@ -14,6 +14,7 @@ import dagster as dg
 from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_leaderboard
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
+from medeval_assets.errors import BadInput
 from medeval_assets.instance import add_model_partitions, open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.partitions import grid_key, model_run_request, task_range_tags, task_ranges
@@ -61,8 +62,11 @@ def evaluate(
                 runs.model(model, group, limit)
         runs.leaderboard()
     lake = home.open_lake()
-    if lake.record(LakeKey("leaderboard")) is not None:
-        outcome.rows = lake.rows(LakeKey("leaderboard"))
+    try:
+        if lake.record(LakeKey("leaderboard")) is not None:
+            outcome.rows = lake.rows(LakeKey("leaderboard"))
+    except BadInput as error:
+        outcome.problems.append(str(error))
     return outcome
 
 
@@ -101,7 +105,11 @@ class _Runs:
         for event in result.filter_events(lambda event: event.is_step_failure):
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None
-            self._outcome.problems.append(told or f"{event.step_key}: {failure.error_display_string}")
+            # Not the error's own words: they may quote an example.
+            kind = failure.error.cls_name if failure.error else "an error"
+            self._outcome.problems.append(
+                told or f"{event.step_key}: {kind}; the run's log in the UI has the traceback"
+            )
         return result
 
     def _survivors(self, run_id: str, chain: Sequence[str], tasks: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.errors import BadInput, Problem
 from medeval_assets.partitions import MODELS
 from medeval_assets.settings import Settings
 
@@ -20,10 +21,15 @@ _CONFIGURATION = Path(__file__).with_name("dagster.yaml")
 
 def prepare_instance(settings: Settings) -> None:
     """Make the instance's folder, with the shipped configuration unless there is one, and name it to Dagster."""
-    settings.dagster.mkdir(parents=True, exist_ok=True)
     configuration = settings.dagster / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(_CONFIGURATION.read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        settings.dagster.mkdir(parents=True, exist_ok=True)
+        if not configuration.exists():
+            configuration.write_text(_CONFIGURATION.read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        what = f"it cannot be written to ({error.strerror})"
+        remedy = "Check the folder and its permissions, or set MEDEVAL_HOME to another one."
+        raise BadInput([Problem(str(settings.dagster), what, remedy)]) from error
     os.environ["DAGSTER_HOME"] = str(settings.dagster)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from medeval_assets.assets.materialization import input_record, keep, table_metadata
+from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
@@ -18,6 +19,7 @@ from medeval_assets.sources.source_folder import SourceFile
 from medeval_assets.tasks import all_tasks
 
 CODE_VERSION = "1"
+_PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 
 
 @dg.asset(
@@ -33,6 +35,14 @@ CODE_VERSION = "1"
 )
 def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
     """Every cell that has been evaluated: the headline metrics as a table and a picture, all metrics as Parquet."""
+    try:
+        context.add_output_metadata(_make(home, context.run_id))
+    except MedevalError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
+def _make(home: Home, run_id: str) -> dict[str, Any]:
+    """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
     tasks = list(all_tasks())
     models = list(home.models())
@@ -60,10 +70,10 @@ def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
             raw_files=(RawFileRecord(**asdict(published.record)),),
         ),
         rows,
-        run_id=context.run_id,
+        run_id=run_id,
         like=metrics,
     )
-    context.add_output_metadata(table_metadata(lake, replace(table, metadata=_pages(lake, len(cells)))))
+    return table_metadata(lake, replace(table, metadata=_pages(lake, len(cells))))
 
 
 def _chance(rows: list[dict[str, Any]]) -> float | None:
@@ -75,7 +85,7 @@ def _chance(rows: list[dict[str, Any]]) -> float | None:
 def _pages(lake: Lake, cells: int) -> dict[str, Any]:
     """The table and the picture as Markdown; the picture travels inside the page, so that it needs no server."""
     rows = lake.rows(LakeKey("leaderboard"))
-    image = base64.b64encode(picture(rows)).decode("ascii")
+    image = base64.b64encode(picture(rows, width=_PAGE_WIDTH)).decode("ascii")
     return {
         "cells": cells,
         "leaderboard": dg.MetadataValue.md(markdown_table(rows)),

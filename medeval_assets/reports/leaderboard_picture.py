@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medeval_assets.reports import dot_plot, heat_map
+from medeval_assets.reports.canvas import WIDTH
 from medeval_assets.reports.headline_grid import headline_grid
 
-_DOTS_PER_INCH = 144
 
-
-def picture(rows: Iterable[Mapping[str, Any]]) -> bytes:
+def picture(rows: Iterable[Mapping[str, Any]], *, width: int = 1440) -> bytes:
     """A PNG of each cell's headline metric: up to eight models with their intervals, more as a heat map.
 
-    rows: the leaderboard's. The same rows give the same bytes with the same version of matplotlib.
+    rows: the leaderboard's. width: pixels. The same rows give the same bytes with the same version of matplotlib.
     """
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,7 +23,7 @@ def picture(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
     grid = headline_grid(rows)
     with matplotlib.style.context("default"):
-        figure = Figure(dpi=_DOTS_PER_INCH, facecolor="white")
+        figure = Figure(dpi=width / WIDTH, facecolor="white")
         FigureCanvasAgg(figure)
         if not grid.cells:
             figure.set_size_inches(10, 1)

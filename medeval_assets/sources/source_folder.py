@@ -91,7 +91,7 @@ class SourceFile:
         try:
             self._bytes = path.read_bytes()
         except OSError as error:
-            raise self._bad(f"cannot be read ({error.strerror})", "Check the file's permissions.") from error
+            raise self._bad(f"cannot be read ({error.strerror})", "Check its path and permissions.") from error
         if not self._bytes.removeprefix(_BYTE_ORDER_MARK).strip():
             raise self._bad("the file is empty", "Get it again from its owner.")
         self.record = SourceRecord(place or path.name, hashlib.sha256(self._bytes).hexdigest(), len(self._bytes))
