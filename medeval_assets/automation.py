@@ -49,10 +49,11 @@ def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResu
     # Not the missing ones: the UI and the command line make models partitions too, and evaluate none of these.
     asked: list[str] = json.loads(context.cursor or "[]")
     unasked = [key for key in incoming if key not in asked]
-    if unasked and not home.open_lake().keys("prompt_sets"):
+    unprompted = _tasks_without_prompts(home)
+    if unasked and unprompted:
         return dg.SensorResult(
             dynamic_partitions_requests=[MODELS.build_add_request(missing)] if missing else [],
-            skip_reason=dg.SkipReason("no prompt set has been made yet; `follow_up` makes them"),
+            skip_reason=dg.SkipReason(f"no prompt set yet: {', '.join(unprompted)}; `follow_up` makes them"),
             cursor=context.cursor,
         )
     if not missing and not unasked:
@@ -63,6 +64,13 @@ def new_models(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResu
         dynamic_partitions_requests=[MODELS.build_add_request(missing)] if missing else [],
         cursor=json.dumps([*asked, *unasked]),
     )
+
+
+def _tasks_without_prompts(home: Home) -> list[str]:
+    """Tasks whose prompts are still to come: of those whose data could be read, or of all where none were read yet."""
+    lake = home.open_lake()
+    prompted = {key.task for key in lake.keys("prompt_sets")}
+    return [key.task for key in lake.keys("datasets") if key.task not in prompted] or ([] if prompted else ["any task"])
 
 
 @dg.schedule(name="weekly_evaluation", job=evaluate_model, cron_schedule="0 2 * * 6", execution_timezone="UTC")

@@ -13,6 +13,7 @@ from medeval_assets.sources.example_rows import rows_of
 from medeval_assets.tasks import all_tasks
 
 CODE_VERSION = "1"
+SAMPLE_LICENCE = "Apache-2.0 (the project's synthetic samples)"
 
 
 @dg.asset(
@@ -42,7 +43,7 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
             lambda: rows_of(dataset.examples),
             run_id=context.run_id,
             access=task.access,
-            licence=task.licence,
+            licence=SAMPLE_LICENCE if dataset.synthetic else task.licence,
             synthetic=dataset.synthetic,
         )
 
