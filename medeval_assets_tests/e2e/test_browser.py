@@ -178,6 +178,7 @@ def _ask(page: Page, query: str) -> dict[str, dict[str, Any]]:
 def _keep(page: Page, demo: Settings, name: str) -> None:
     folder = demo.home / "screenshots"
     folder.mkdir(exist_ok=True)
+    page.wait_for_timeout(800)  # the UI fades its dialogs in
     page.screenshot(path=folder / f"{name}.png")
 
 
