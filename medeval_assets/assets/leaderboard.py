@@ -25,7 +25,8 @@ _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 @dg.asset(
     deps=["datasets", "metric_tables"],
     # Not eager(): that waits until no cell of the whole grid is missing, and some cell always is.
-    automation_condition=dg.AutomationCondition.any_deps_updated()
+    # Nor new data alone: they change no value, and before the first evaluation there is nothing to show.
+    automation_condition=dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("datasets"))
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress(),
     group_name="reports",
