@@ -9,6 +9,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,10 @@ from pydantic import ValidationError
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.errors import BadInput, MedevalError, Problem
+from medeval_assets.lake.code_identity import code_identity
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation, LineageRecord, code_identity
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +90,7 @@ class Lake:
             licence=licence,
             synthetic=synthetic,
             environment=dict(environment or {}),
-            **code.model_dump(),
+            **asdict(code),
         )
         self._put(key, _encode(table, record))
         return record
