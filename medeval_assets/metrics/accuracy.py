@@ -25,7 +25,6 @@ class Accuracy:
     title: str
     parse: Callable[[str, Mapping[str, str]], Parsed[str]]
     profile: str = CORRECTED
-    proportion: bool = True
     reads_likelihood: bool = False
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:
@@ -43,14 +42,13 @@ class LikelihoodAccuracy:
 
     The likelihood of an option is the summed log-probability of its answer's tokens after the prompt. Exactly tied
     options share the point: the score is 1/k where the target is among the k most likely ones, else 0. Taking the first
-    instead would favour the label A in a model that tells nothing apart. A tie makes the score a fraction, hence
-    `proportion` is False. A log-probability that is not a number scores 0 with the failure "not_a_number".
+    instead would favour the label A in a model that tells nothing apart. A log-probability that is not a number scores 0
+    with the failure "not_a_number".
     """
 
     name: str
     title: str
     profile: str = CORRECTED
-    proportion: bool = False
     reads_likelihood: bool = True
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:

@@ -50,7 +50,6 @@ class EntityMetric:
     title: str
     ratio: Callable[[Counts], tuple[int, int]]
     profile: str = CORRECTED
-    proportion: bool = False
     reads_likelihood: bool = False
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:

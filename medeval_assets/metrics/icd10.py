@@ -21,7 +21,6 @@ class CodeMetric:
     title: str
     measure: Callable[[Sequence[str], Sequence[str]], float]
     profile: str = CORRECTED
-    proportion: bool = False
     reads_likelihood: bool = False
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:

@@ -25,7 +25,6 @@ class Rouge:
     name: str
     title: str
     profile: str = CORRECTED
-    proportion: bool = False
     reads_likelihood: bool = False
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:

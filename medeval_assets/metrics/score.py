@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medeval_assets.catalog.task_spec import Example, TaskSpec
@@ -11,22 +11,24 @@ from medeval_assets.metrics.metric import Metric, Response, Score
 
 SKIPPED = "skipped"
 
-_SKIPPED_SCORE = Score(0.0, 0.0, failure=SKIPPED)
+_SKIPPED_SCORE = Score(0.0, 0.0, failure=SKIPPED, perfect=0.0)
 _REMEDY = "Make the generations again from the current dataset."
 
 
 def score(
-    task: TaskSpec, examples: Iterable[Example], generations: Iterable[Mapping[str, Any]]
+    task: TaskSpec, metrics: Sequence[Metric], examples: Iterable[Example], generations: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """One row for each metric and generation: by metric as the task lists them, then by example as the dataset does.
+    """One row for each metric and generation: by metric as given, then by example as the dataset does.
 
+    metrics: in the order to be shown; the first is the headline.
     examples: the dataset; only its test split is scored.
     generations: rows with `example_id`, `text`, `finish_reason` and `option_logprobs` (nats, in the order of the
         options; empty or None where there are none). Examples without a generation are left out.
 
-    Columns: example_id, cluster_id, metric, profile, numerator, denominator, value (numerator / denominator; None when
-    the denominator is 0), parse_rule, failure. A skipped prompt gets denominator 0 and the failure "skipped", which
-    keeps it out of the value. A metric that reads likelihoods has no row where none were computed.
+    Columns: example_id, cluster_id, metric, title, profile, numerator, denominator, perfect, value (numerator /
+    denominator; None when the denominator is 0), parse_rule, failure. A skipped prompt gets denominator 0 and the
+    failure "skipped", which keeps it out of the value. A metric that reads likelihoods has no row where none were
+    computed.
 
     Raises BadInput that names every generation whose example is not in the test split or already has one, and every
     one that has another number of log-probabilities than its example has options.
@@ -35,12 +37,12 @@ def score(
     rows_by_id = _checked(task, by_id, generations)
     asked = [(example, rows_by_id[key]) for key, example in by_id.items() if key in rows_by_id]
     responses = [
-        Response(example, row["text"], tuple(row["option_logprobs"] or ()))
+        Response(example, row["text"], tuple(row["option_logprobs"] or ()), row["finish_reason"])
         for example, row in asked
         if row["finish_reason"] != SKIPPED
     ]
     table: list[dict[str, Any]] = []
-    for metric in task.metrics:
+    for metric in metrics:
         answered = metric.scores(responses)
         if metric.reads_likelihood and all(value is None for value in answered):
             continue
@@ -79,9 +81,11 @@ def _row(metric: Metric, example: Example, value: Score) -> dict[str, Any]:
         "example_id": example.example_id,
         "cluster_id": example.cluster_id,
         "metric": metric.name,
+        "title": metric.title,
         "profile": metric.profile,
         "numerator": float(value.numerator),
         "denominator": float(value.denominator),
+        "perfect": float(value.perfect),
         "value": value.numerator / value.denominator if value.denominator else None,
         "parse_rule": value.rule,
         "failure": value.failure,
