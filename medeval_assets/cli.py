@@ -182,6 +182,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score answers that any tool produced."""
+    from medeval_assets.metrics.available import available_metrics
     from medeval_assets.metrics.predictions_file import read_predictions
     from medeval_assets.metrics.score import score as score_rows
     from medeval_assets.prompts.prompt_set import choose_shots
@@ -189,14 +190,15 @@ def score(
     from medeval_assets.statistics.metric_table import metric_table
 
     spec = _task(task)
-    data = read_dataset(spec, Settings.from_environment())
+    settings = Settings.from_environment()
+    data = read_dataset(spec, settings)
     # Worked examples are no test of a model, whoever was shown them.
     shots = {shot.example_id for shot in choose_shots(spec, data.examples)}
     scored = {example.example_id for example in data.examples if example.split == "test"} - shots
     generations = [row for row in read_predictions(predictions, data.examples) if row["example_id"] in scored]
     if len(generations) < len(scored):
         err.print(f"{len(scored) - len(generations)} of {len(scored)} examples have no prediction; they are left out.")
-    rows = metric_table(spec, score_rows(spec, data.examples, generations))
+    rows = metric_table(score_rows(spec, available_metrics(spec, settings), data.examples, generations))
     _show(
         [{"task": spec.name, "synthetic": data.synthetic, **row} for row in rows],
         ["metric", "n", "value", "low", "high", "failure_rate"],

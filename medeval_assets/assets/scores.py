@@ -5,13 +5,14 @@ import dagster as dg
 from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.metrics.available import available_metrics
 from medeval_assets.metrics.score import score
 from medeval_assets.partitions import GRID, lake_key
 from medeval_assets.resources import Home
 from medeval_assets.sources.example_rows import examples_of
 from medeval_assets.tasks import all_tasks
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 @dg.asset(
@@ -31,6 +32,7 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
     def make(key: str) -> Table:
         cell = lake_key("scores", key)
         task = all_tasks()[cell.task]
+        metrics = available_metrics(task, home.settings)
         dataset = input_record(lake, LakeKey("datasets", task=cell.task))
         generations = input_record(lake, lake_key("generations", key))
         return keep(
@@ -38,10 +40,10 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
             cell,
             Derivation(
                 code_version=CODE_VERSION,
-                parameters={"metrics": [f"{metric.profile}/{metric.name}" for metric in task.metrics]},
+                parameters={"metrics": [f"{metric.profile}/{metric.name}" for metric in metrics]},
                 inputs=(dataset.as_input(), generations.as_input()),
             ),
-            lambda: score(task, examples_of(lake.rows(dataset.key)), lake.rows(generations.key)),
+            lambda: score(task, metrics, examples_of(lake.rows(dataset.key)), lake.rows(generations.key)),
             run_id=context.run_id,
             like=[dataset, generations],
         )

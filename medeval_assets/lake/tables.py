@@ -15,6 +15,7 @@ from pandera.pandas import DataFrameModel, Field
 String = Annotated[pd.ArrowDtype, pa.string()]
 Strings = Annotated[pd.ArrowDtype, pa.list_(pa.string())]
 StringMap = Annotated[pd.ArrowDtype, pa.map_(pa.string(), pa.string())]
+Counts = Annotated[pd.ArrowDtype, pa.map_(pa.string(), pa.int64())]
 Integer = Annotated[pd.ArrowDtype, pa.int64()]
 Integers = Annotated[pd.ArrowDtype, pa.list_(pa.int64())]
 Number = Annotated[pd.ArrowDtype, pa.float64()]
@@ -24,6 +25,7 @@ Messages = Annotated[pd.ArrowDtype, pa.list_(pa.struct([("role", pa.string()), (
 Documents = Annotated[pd.ArrowDtype, pa.list_(pa.struct([("document_id", pa.string()), ("text", pa.string())]))]
 
 _SHA256 = r"^[0-9a-f]{64}$"
+_SHA256_OR_NONE = r"^([0-9a-f]{64})?$"
 
 
 class _Table(DataFrameModel):
@@ -60,7 +62,9 @@ class Generations(_Table):
     """One row a generation."""
 
     example_id: String = Field(unique=True, description="Example that was asked about")
-    prompt_sha256: String = Field(str_matches=_SHA256, description="Hash of the prompt before any fitting")
+    prompt_sha256: String = Field(
+        str_matches=_SHA256_OR_NONE, description="Hash of the prompt before any fitting; empty where it is not known"
+    )
     text: String = Field(description="What the model returned, special tokens left out")
     finish_reason: String = Field(isin=["stop", "length", "skipped"], description="Why the answer ended")
     skip_reason: String = Field(description="Why the prompt was not asked, or empty")
@@ -73,17 +77,27 @@ class Generations(_Table):
 
 
 class Scores(_Table):
-    """One row an example and metric."""
+    """One row an example and metric, by metric in the order shown, the headline first."""
 
     example_id: String = Field(description="Example that was scored")
     cluster_id: String = Field(description="Patient, document or passage it shares")
     metric: String = Field(description="Metric key")
+    title: String = Field(description="Metric as people read it")
     profile: String = Field(description="Set of scoring rules")
     numerator: Number = Field(description="The example's share of the metric's numerator")
     denominator: Number = Field(ge=0, description="Its share of the denominator; 0: it says nothing here")
+    perfect: Number = Field(ge=0, description="What a right answer would add to both")
     value: Number = Field(nullable=True, description="numerator / denominator")
     parse_rule: String = Field(description="Rule that read the answer, or empty")
     failure: String = Field(description="Why no answer could be read, or empty")
+    prompt_sha256: String = Field(
+        str_matches=_SHA256_OR_NONE, description="Hash of the prompt that was answered; empty where it is not known"
+    )
+    fitting_sha256: String = Field(
+        str_matches=_SHA256_OR_NONE, description="Hash of how the prompt was fitted to the context; empty if not at all"
+    )
+    cut: Flag = Field(description="The answer ended at the most tokens it may have")
+    characters: Integer = Field(ge=0, description="Length of the answer")
 
 
 class MetricTables(_Table):
@@ -100,10 +114,15 @@ class MetricTables(_Table):
     low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of the 95 % interval")
     high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of the 95 % interval")
     method: String = Field(description="How the interval was made")
+    rules: Counts = Field(description="Parse rule → answers that it read, the most frequent first")
     failures: Integer = Field(ge=0, description="Answers that could not be read")
+    failure_kinds: Counts = Field(description="Why → answers that could not be read, the most frequent first")
     failure_rate: Number = Field(nullable=True, ge=0, le=1, description="failures / n")
     failure_low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of its 95 % interval")
     failure_high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of its 95 % interval")
+    if_wrong: Number = Field(nullable=True, ge=0, le=1, description="The metric if every unreadable answer were wrong")
+    if_right: Number = Field(nullable=True, ge=0, le=1, description="The metric if every unreadable answer were right")
+    cut: Integer = Field(ge=0, description="Answers that ended at the most tokens they may have")
     skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
 
 
@@ -111,7 +130,7 @@ class Leaderboard(_Table):
     """One row a model, task and metric."""
 
     model: String = Field(description="Model key")
-    task: String = Field(description="Task key")
+    task: String = Field(description="Task key; `clue` for the scores over several tasks")
     group: String = Field(description="Section of the leaderboard")
     metric: String = Field(description="Metric key")
     title: String = Field(description="Metric as people read it")
@@ -123,11 +142,66 @@ class Leaderboard(_Table):
     low: Number = Field(nullable=True, ge=0, le=1, description="Lower end of the 95 % interval")
     high: Number = Field(nullable=True, ge=0, le=1, description="Upper end of the 95 % interval")
     failure_rate: Number = Field(nullable=True, ge=0, le=1, description="Share of answers that could not be read")
+    if_wrong: Number = Field(nullable=True, ge=0, le=1, description="The metric if every unreadable answer were wrong")
+    if_right: Number = Field(nullable=True, ge=0, le=1, description="The metric if every unreadable answer were right")
     skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
     synthetic: Flag = Field(description="True where the value rests on the project's synthetic samples")
     chance: Number = Field(nullable=True, ge=0, le=1, description="The value that guessing gives, where known")
     published: Number = Field(nullable=True, ge=0, le=1, description="The value published for this cell, if any")
     source: String = Field(description="Where the published value stands")
+    agreement: String = Field(
+        isin=["", "agrees", "higher", "lower"],
+        description="agrees: the published value lies in our interval; higher, lower: ours is; empty: not comparable",
+    )
+
+
+class Comparisons(_Table):
+    """One row a pair, task and metric: is the model better than its base?"""
+
+    model: String = Field(description="Model key")
+    base: String = Field(description="Key of the generalist it is compared with")
+    task: String = Field(description="Task key")
+    group: String = Field(description="Section of the leaderboard")
+    metric: String = Field(description="Metric key")
+    title: String = Field(description="Metric as people read it")
+    profile: String = Field(description="Set of scoring rules")
+    family: String = Field(isin=["planned", "exploratory"], description="planned: headline metrics, corrected profile")
+    refused: String = Field(description="Why the two cannot be compared, or empty")
+    examples: Integer = Field(ge=0, description="Examples that both answered")
+    other_prompt: Integer = Field(ge=0, description="Of these, those with another prompt, or an unknown one")
+    skipped: Integer = Field(ge=0, description="Of these, those that did not fit one model's context")
+    fitted_differently: Integer = Field(ge=0, description="Compared examples whose documents were fitted differently")
+    n: Integer = Field(ge=0, description="Examples compared")
+    clusters: Integer = Field(ge=0, description="Independent clusters among them")
+    value: Number = Field(nullable=True, ge=0, le=1, description="The model's metric on these examples")
+    base_value: Number = Field(nullable=True, ge=0, le=1, description="The base's metric on the same examples")
+    difference: Number = Field(nullable=True, ge=-1, le=1, description="value - base_value")
+    standard_error: Number = Field(nullable=True, ge=0, description="Paired, clustered standard error of it")
+    low: Number = Field(nullable=True, description="Lower end of its 95 % interval")
+    high: Number = Field(nullable=True, description="Upper end of its 95 % interval")
+    bootstrap_low: Number = Field(nullable=True, description="The same by paired cluster bootstrap; empty for 0/1")
+    bootstrap_high: Number = Field(nullable=True, description="The same by paired cluster bootstrap; empty for 0/1")
+    test: String = Field(description="How p was made: mcnemar_exact, sign_flip or none")
+    p: Number = Field(nullable=True, ge=0, le=1, description="p value of no difference, two-sided")
+    p_holm: Number = Field(nullable=True, ge=0, le=1, description="p adjusted over the family by Holm")
+    p_bh: Number = Field(nullable=True, ge=0, le=1, description="p adjusted over the family by Benjamini and Hochberg")
+    verdict: String = Field(isin=["", "win", "tie", "loss", "inconclusive"], description="What the interval says")
+    margin: Number = Field(ge=0, description="A difference below it does not matter")
+    non_inferior: Flag = Field(nullable=True, description="The model is not worse than its base by the margin")
+    base_non_inferior: Flag = Field(nullable=True, description="The base is not worse than the model by the margin")
+    detectable: Number = Field(nullable=True, ge=0, description="Smallest difference found with 80 % power")
+    both_right: Integer = Field(nullable=True, description="Examples both have right (0/1 metrics)")
+    only_model: Integer = Field(nullable=True, description="Examples only the model has right")
+    only_base: Integer = Field(nullable=True, description="Examples only the base has right")
+    neither: Integer = Field(nullable=True, description="Examples neither has right")
+    from_answers: Number = Field(nullable=True, description="Part of the difference from answers that both gave")
+    from_length: Number = Field(nullable=True, description="Part that goes with the answers' length (free text)")
+    from_format: Number = Field(nullable=True, description="Part from examples with an unreadable answer")
+    from_truncation: Number = Field(nullable=True, description="Part from examples with an answer that was cut")
+    format_examples: Integer = Field(ge=0, description="Examples with an unreadable answer")
+    truncated_examples: Integer = Field(ge=0, description="Examples with an answer that was cut")
+    sign_change: String = Field(description="Other readings under which the difference has the other sign")
+    synthetic: Flag = Field(description="True where it rests on the project's synthetic samples")
 
 
 TABLES: dict[str, type[_Table]] = {
@@ -137,6 +211,7 @@ TABLES: dict[str, type[_Table]] = {
     "scores": Scores,
     "metric_tables": MetricTables,
     "leaderboard": Leaderboard,
+    "comparisons": Comparisons,
 }
 
 

@@ -46,4 +46,11 @@ def _prediction(row: Row, known: set[str], seen: dict[str, str]) -> dict[str, An
     seen[example_id] = row.where
     # A lone surrogate is no text that a file can hold; it becomes the replacement character, as in any decoder.
     clean = text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
-    return {"example_id": example_id, "text": clean, "finish_reason": "stop", "option_logprobs": []}
+    return {
+        "example_id": example_id,
+        "text": clean,
+        "finish_reason": "stop",
+        "option_logprobs": [],
+        "prompt_sha256": "",
+        "fitting": "",
+    }

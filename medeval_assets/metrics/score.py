@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,11 +23,13 @@ def score(
 
     metrics: in the order to be shown; the first is the headline.
     examples: the dataset; only its test split is scored.
-    generations: rows with `example_id`, `text`, `finish_reason` and `option_logprobs` (nats, in the order of the
-        options; empty or None where there are none). Examples without a generation are left out.
+    generations: rows with `example_id`, `text`, `finish_reason`, `option_logprobs` (nats, in the order of the options;
+        empty or None where there are none), `prompt_sha256` and `fitting` ("" where not known). Examples without a
+        generation are left out.
 
     Columns: example_id, cluster_id, metric, title, profile, numerator, denominator, perfect, value (numerator /
-    denominator; None when the denominator is 0), parse_rule, failure. A skipped prompt gets denominator 0 and the
+    denominator; None when the denominator is 0), parse_rule, failure; prompt_sha256, fitting_sha256, cut and characters
+    (of the answer), by which two models' scores are told to be comparable. A skipped prompt gets denominator 0 and the
     failure "skipped", which keeps it out of the value. A metric that reads likelihoods has no row where none were
     computed.
 
@@ -41,6 +44,7 @@ def score(
         for example, row in asked
         if row["finish_reason"] != SKIPPED
     ]
+    answers = {example.example_id: _answer(row) for example, row in asked}
     table: list[dict[str, Any]] = []
     for metric in metrics:
         answered = metric.scores(responses)
@@ -50,7 +54,7 @@ def score(
         for example, row in asked:
             value = _SKIPPED_SCORE if row["finish_reason"] == SKIPPED else next(values)
             if value is not None:
-                table.append(_row(metric, example, value))
+                table.append(_row(metric, example, value) | answers[example.example_id])
     return table
 
 
@@ -89,4 +93,15 @@ def _row(metric: Metric, example: Example, value: Score) -> dict[str, Any]:
         "value": value.numerator / value.denominator if value.denominator else None,
         "parse_rule": value.rule,
         "failure": value.failure,
+    }
+
+
+def _answer(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a comparison has to know of an answer apart from its scores."""
+    fitting = row["fitting"]
+    return {
+        "prompt_sha256": row["prompt_sha256"],
+        "fitting_sha256": hashlib.sha256(fitting.encode()).hexdigest() if fitting else "",
+        "cut": row["finish_reason"] == "length",
+        "characters": len(row["text"]),
     }

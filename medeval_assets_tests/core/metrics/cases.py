@@ -36,4 +36,11 @@ def task(metrics: tuple[Metric, ...]) -> TaskSpec:
 
 
 def generation(example_id: str, text: str, logprobs: Any = (), reason: str = "stop") -> dict[str, Any]:
-    return {"example_id": example_id, "text": text, "finish_reason": reason, "option_logprobs": logprobs}
+    return {
+        "example_id": example_id,
+        "text": text,
+        "finish_reason": reason,
+        "option_logprobs": logprobs,
+        "prompt_sha256": "0" * 64,
+        "fitting": "",
+    }

@@ -24,7 +24,7 @@ def test_rows_follow_the_metrics_and_the_dataset_whatever_the_order_of_generatio
         generation("e2", "", None, "skipped"),
         generation("e1", "A", [-1.0, -2.0]),
     ]
-    rows = score(task(CHOICE), EXAMPLES, generations)
+    rows = score(task(CHOICE), CHOICE, EXAMPLES, generations)
     assert summary(rows) == [
         (metric, *rest)
         for metric, failure in (
@@ -39,22 +39,28 @@ def test_rows_follow_the_metrics_and_the_dataset_whatever_the_order_of_generatio
         "example_id": "e1",
         "cluster_id": "p1",
         "metric": "accuracy_lenient",
+        "title": "Accuracy (lenient)",
         "profile": "corrected",
         "numerator": 1.0,
         "denominator": 1.0,
+        "perfect": 1.0,
         "value": 1.0,
         "parse_rule": "strict",
         "failure": "",
+        "prompt_sha256": "0" * 64,
+        "fitting_sha256": "",
+        "cut": False,
+        "characters": 1,
     }
 
 
 def test_likelihood_has_no_rows_where_none_was_computed() -> None:
-    rows = score(task(CHOICE), EXAMPLES, [generation("e1", "A"), generation("e2", "", reason="skipped")])
+    rows = score(task(CHOICE), CHOICE, EXAMPLES, [generation("e1", "A"), generation("e2", "", reason="skipped")])
     assert {row["metric"] for row in rows} == {"accuracy_lenient", "accuracy_strict"}
 
 
 def test_a_denominator_of_zero_has_no_value() -> None:
-    rows = score(task(ENTITY_F1), [Example("e1", "e1", {}, ())], [generation("e1", "none")])
+    rows = score(task(ENTITY_F1), ENTITY_F1, [Example("e1", "e1", {}, ())], [generation("e1", "none")])
     assert [(row["denominator"], row["value"], row["failure"]) for row in rows] == [(0.0, None, "")] * 3
 
 
@@ -67,7 +73,7 @@ def test_every_bad_generation_is_named_and_no_text_is_shown() -> None:
         generation("e2", "secret", [-1.0]),
     ]
     with pytest.raises(BadInput) as caught:
-        score(task(CHOICE), EXAMPLES, bad)
+        score(task(CHOICE), CHOICE, EXAMPLES, bad)
     assert [problem.where for problem in caught.value.problems] == [
         f"cases generation '{key}'" for key in ("e1", "e9", "d1", "e2")
     ]
