@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from medeval_assets.metrics.metric import CORRECTED, Metric, Response, Score
 from medeval_assets.parsers import icd10
+from medeval_assets.parsers.parsed import Parsed
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,13 @@ class CodeMetric:
 
     An answer in which no code is found scores 0 and carries the parser's failure, also where no code was assigned.
     measure: (predicted codes, assigned codes), both without dots → the example's value.
+    parse: text → the predicted codes.
     """
 
     name: str
     title: str
     measure: Callable[[Sequence[str], Sequence[str]], float]
+    parse: Callable[[str], Parsed[tuple[str, ...]]] = icd10.codes
     profile: str = CORRECTED
     reads_likelihood: bool = False
 
@@ -27,7 +30,7 @@ class CodeMetric:
         return [self._score(response) for response in responses]
 
     def _score(self, response: Response) -> Score:
-        parsed = icd10.codes(response.text)
+        parsed = self.parse(response.text)
         value = self.measure(parsed.value, response.example.targets) if parsed.value else 0.0
         return Score(value, rule=parsed.rule, failure=parsed.failure)
 

@@ -23,6 +23,7 @@ from medeval_assets.catalog.task_spec import (
 )
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.metrics.accuracy import CHOICE
+from medeval_assets.metrics.clue_accuracy import LONGHEALTH
 from medeval_assets.sources.lettered_options import options_in_fields
 from medeval_assets.sources.source_folder import Row, RowProblem, SourceFolder, examples_from
 
@@ -205,7 +206,7 @@ def _task(number: int, about: str, read: Callable[[SourceFolder], list[Example]]
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=50),
-        metrics=CHOICE,
+        metrics=(*CHOICE, *LONGHEALTH[number]),
         documents=DocumentRule(max_tokens=8140, separator="\n\n===== next document =====\n\n"),
         downloads=(
             Download(

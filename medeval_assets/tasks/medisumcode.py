@@ -15,6 +15,7 @@ from medeval_assets.catalog.task_spec import (
     Shots,
     TaskSpec,
 )
+from medeval_assets.metrics.clue_icd10 import MEDISUMCODE
 from medeval_assets.metrics.icd10 import ICD10
 from medeval_assets.sources.json_records import json_records, position
 from medeval_assets.sources.source_folder import Row, RowProblem, SourceFolder, examples_from
@@ -69,7 +70,7 @@ TASKS = (
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=200),
-        metrics=ICD10,
+        metrics=(*ICD10, *MEDISUMCODE),
         shots=Shots(1),
         clue=ClueWording(
             script="eval/eval_MeDiSumCode.py",

@@ -14,6 +14,7 @@ from medeval_assets.catalog.task_spec import (
     Shots,
     TaskSpec,
 )
+from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.rouge import ROUGE
 from medeval_assets.sources.json_records import json_records, position
 from medeval_assets.sources.source_folder import Row, SourceFolder, cluster_of, examples_from
@@ -62,7 +63,7 @@ TASKS = (
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=200),
-        metrics=ROUGE,
+        metrics=(*ROUGE, *text_ladders(ROUGE, "medisumqa")),
         shots=Shots(1),
         clue=ClueWording(
             script="eval/eval_MeDiSumQA.py",

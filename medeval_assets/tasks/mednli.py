@@ -15,6 +15,7 @@ from medeval_assets.catalog.task_spec import (
     TaskSpec,
 )
 from medeval_assets.metrics.accuracy import LABEL
+from medeval_assets.metrics.clue_accuracy import MEDNLI
 from medeval_assets.sources.source_folder import Row, RowProblem, SourceFolder, cluster_of, examples_from
 
 LABELS = ("entailment", "contradiction", "neutral")
@@ -54,7 +55,7 @@ TASKS = (
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=20),
-        metrics=LABEL,
+        metrics=(*LABEL, *MEDNLI),
         shots=Shots(3),
         clue=ClueWording(
             script="eval/eval_mednli.py",

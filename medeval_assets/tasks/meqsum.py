@@ -15,6 +15,7 @@ from medeval_assets.catalog.task_spec import (
     Shots,
     TaskSpec,
 )
+from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.rouge import ROUGE
 from medeval_assets.sources.source_folder import Row, SourceFolder, examples_from
 
@@ -51,7 +52,7 @@ TASKS = (
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=200),
-        metrics=ROUGE,
+        metrics=(*ROUGE, *text_ladders(ROUGE, "meqsum")),
         shots=Shots(3),
         downloads=(
             Download(

@@ -14,6 +14,7 @@ from medeval_assets.catalog.task_spec import (
     Shots,
     TaskSpec,
 )
+from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.rouge import ROUGE
 from medeval_assets.sources.source_folder import Row, RowProblem, SourceFolder, examples_from
 
@@ -57,7 +58,7 @@ TASKS = (
         read=read,
         template=Path(__file__).with_suffix(".jinja"),
         decoding=Decoding(max_new_tokens=100),
-        metrics=ROUGE,
+        metrics=(*ROUGE, *text_ladders(ROUGE, "problem_summary")),
         shots=Shots(3),
         clue=ClueWording(
             script="eval/eval_ProblemSummary.py",

@@ -1,0 +1,79 @@
+"""The CLUE benchmark's ladders for answers that are free text: ROUGE, BERTScore and UMLS F1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from medeval_assets.metrics.clue import CUT, FIRST_TWICE, Rule, Rung, changing, counting, cut_at_end_mark, ladder
+from medeval_assets.metrics.metric import Metric, Response, Score
+
+SCIBERT = "scibert_scivocab_uncased.8"
+CLINICAL_BERT = "bio_clinicalbert.9"
+"""Encoder and layer as they stand in the names of BERTScore's metrics. bert-score does not know a layer of
+Bio_ClinicalBERT; the benchmark's requirements name a fork of it that does (dadaamin/bert_score)."""
+
+_ROUGE = ("rougeL", "rouge1", "rouge2")
+_CONCEPTS = ("umls_precision", "umls_recall", "umls_f1")
+
+
+def trimmed(response: Response) -> Response:
+    """The answer without white space around it, up to the end mark."""
+    return cut_at_end_mark(replace(response, text=response.text.strip()))
+
+
+def lower_case(response: Response) -> Response:
+    """Answer and references in lower case. ROUGE does so by itself; concepts were looked up in the texts as given."""
+    targets = tuple(target.lower() for target in response.example.targets)
+    return replace(response, text=response.text.lower(), example=replace(response.example, targets=targets))
+
+
+def zero_where_empty(scores: Sequence[Score | None]) -> list[Score | None]:
+    """Each example's own value as one of a mean; 0 where it says nothing, as there is no concept on either side."""
+    return [
+        score and replace(score, numerator=score.numerator / (score.denominator or 1.0), denominator=1.0, perfect=1.0)
+        for score in scores
+    ]
+
+
+def _bertscore(encoder: str) -> tuple[str, ...]:
+    return tuple(f"bertscore_{part}.{encoder}" for part in ("precision", "recall", "f1"))
+
+
+def _rules(*parts: tuple[Sequence[str], Sequence[Rule]]) -> Mapping[str, Sequence[Rule]]:
+    return {name: rules for names, rules in parts for name in names}
+
+
+_TRIMMED = changing("cut", trimmed)
+_LOWER_CASE = changing("lower_case", lower_case)
+_EMPTY = counting("empty", zero_where_empty)
+
+_RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
+    "meqsum": _rules(
+        (_ROUGE, (CUT, FIRST_TWICE)),
+        (_bertscore(SCIBERT), (CUT, FIRST_TWICE)),
+    ),
+    "problem_summary": _rules(
+        (_ROUGE, (CUT, FIRST_TWICE)),
+        (_bertscore(CLINICAL_BERT), (CUT, _LOWER_CASE, FIRST_TWICE)),
+        (_CONCEPTS, (CUT, _EMPTY, FIRST_TWICE)),
+    ),
+    "medisumqa": _rules(
+        (_ROUGE, (_TRIMMED, FIRST_TWICE)),
+        (_bertscore(CLINICAL_BERT), (_TRIMMED, FIRST_TWICE)),
+        (_CONCEPTS, (_TRIMMED, _EMPTY, FIRST_TWICE)),
+    ),
+}
+
+
+def text_ladder(metric: Metric, task: str) -> tuple[Rung, ...]:
+    """The metric's ladder in a task of the benchmark.
+
+    Empty where the benchmark does not have the metric: in another task, with another encoder, concepts in meqsum.
+    """
+    return ladder(metric, _RULES.get(task, {}).get(metric.name, ()))
+
+
+def text_ladders(metrics: Iterable[Metric], task: str) -> tuple[Rung, ...]:
+    """The ladders of several metrics, one after another."""
+    return tuple(rung for metric in metrics for rung in text_ladder(metric, task))
