@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from medeval_assets.catalog.external import external_models
 from medeval_assets.catalog.incoming import incoming_models
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.models_file import read_models
@@ -43,7 +44,8 @@ class Home(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only f
 
 
 def all_models(settings: Settings) -> dict[str, ModelSpec]:
-    """Every model there is: the catalog's, then the complete checkpoints under `<home>/incoming`."""
+    """Every model there is: the catalog's, the complete checkpoints under `<home>/incoming`, then `<home>/external`."""
     models = read_models(settings.catalog_files)
     incoming, _ = incoming_models(settings.incoming, models)
-    return models | incoming
+    external, _ = external_models(settings.external, models | incoming)
+    return models | incoming | external

@@ -49,6 +49,10 @@ class Settings:
         return self.home / "incoming"
 
     @property
+    def external(self) -> Path:
+        return self.home / "external"
+
+    @property
     def dagster(self) -> Path:
         return self.home / "dagster"
 

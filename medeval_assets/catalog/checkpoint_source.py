@@ -25,19 +25,22 @@ def resolve(spec: ModelSpec, settings: Settings) -> Path:
     Raises BadInput that says what to do: no network, no access, no such repository, no space, or everything that
     `checkpoint_problems` finds.
     """
-    scheme, _, target = spec.checkpoint.partition(":")
-    if scheme == "hub":
+    target = spec.checkpoint.partition(":")[2]
+    if spec.source == "hub":
         folder = _download(spec, settings, ("*.safetensors", *_TEXT_FILES))
         if not weight_files(folder):
             what = "the repository has no safetensors, and pickles are refused"
             remedy = "Convert it and use `folder:path`, or set `revision` to one that has safetensors."
             raise BadInput([Problem(f"{spec.key} {spec.checkpoint}", what, remedy)])
-    elif scheme == "folder":
+    elif spec.source == "folder":
         folder = Path(target)
-    else:
+    elif spec.source == "gguf-package":
         folder = converted(target, settings)
+    else:
+        what = "the model has no checkpoint: nothing of it is loaded"
+        raise BadInput([Problem(f"{spec.key} {spec.source}", what, "Name a model that has one.")])
     problems = checkpoint_problems(folder, spec.key)
-    if problems and scheme == "gguf-package":
+    if problems and spec.source == "gguf-package":
         remedy = f"Remove the folder checkpoints/{folder.name}: it is made again when needed."
         problems = [Problem(problem.where, problem.what, remedy) for problem in problems]
     if problems:

@@ -118,10 +118,10 @@ def _read(key: str, pair: Pair, field: str, folder: Path, fields: dict[str, Give
 
 
 def _anchored(value: object, folder: Path) -> object:
-    """`folder:path` and `file:path` with the path made absolute; anything else as it is."""
+    """`folder:`, `file:` and `generations:` with their path made absolute; anything else as it is."""
     if isinstance(value, str) and "\0" not in value:
         scheme, _, target = value.partition(":")
-        if scheme in {"folder", "file"} and target.strip():
+        if scheme in {"folder", "file", "generations"} and target.strip():
             return f"{scheme}:{folder.absolute() / Path(target.strip()).expanduser()}"
     return value
 

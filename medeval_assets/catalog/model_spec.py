@@ -17,6 +17,8 @@ _CHECKPOINTS = {
     "folder": re.compile(r"[^\0]+"),
     # A dotted module could only be found by importing its parent, so packages are named by their top level.
     "gguf-package": re.compile(r"[A-Za-z_][A-Za-z0-9_]*/(?!\.)[^/\\\0]+\.gguf"),
+    "baseline": re.compile(r"majority|random|copy"),
+    "generations": re.compile(r"[^\0]+"),
 }
 
 
@@ -57,13 +59,22 @@ class EngineNeeds(BaseModel):
         return self
 
 
+# What is not loaded needs no GPU and has no template.
+_UNLOADED = {"engine": EngineNeeds(gpus=0), "chat_template": "none"}
+
+
+def _loads(checkpoint: object) -> bool:
+    return not isinstance(checkpoint, str) or not checkpoint.startswith(("baseline:", "generations:"))
+
+
 class ModelSpec(BaseModel):
     """One system under test: a checkpoint, its revision and its chat template. Two templates are two models.
 
     key: the partition key, a slug.
     title: its name in tables; the key where none is given.
     checkpoint: `hub:org/name`, `folder:path`, or `gguf-package:module/file.gguf`, a GGUF inside an
-        installed Python package.
+        installed Python package. Where nothing is loaded: `baseline:majority`, `baseline:random` or `baseline:copy`,
+        made from the dataset; `generations:path`, a folder of answers that another tool produced.
     revision: branch, tag or commit of a `hub:` checkpoint; None is its main branch.
     base: key of the generalist it is compared with, which makes the pair.
     kind: `causal` generates; `encoder` only scores options.
@@ -77,7 +88,7 @@ class ModelSpec(BaseModel):
     title: str = ""
     checkpoint: str
     revision: str | None = None
-    role: Literal["biomedical", "generalist"]
+    role: Literal["biomedical", "generalist", "baseline"]
     base: str | None = None
     kind: Literal["causal", "encoder"] = "causal"
     chat_template: str = "tokenizer"
@@ -89,10 +100,11 @@ class ModelSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _titled(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("title") and "key" in values:
-            return {**values, "title": values["key"]}
-        return values
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        titled = values if values.get("title") or "key" not in values else {**values, "title": values["key"]}
+        return titled if _loads(titled.get("checkpoint")) else {**_UNLOADED, **titled}
 
     @field_validator("key")
     @classmethod
@@ -108,7 +120,8 @@ class ModelSpec(BaseModel):
         if scheme not in _CHECKPOINTS or _CHECKPOINTS[scheme].fullmatch(target) is None:
             raise _refused(
                 "says no place a checkpoint can come from",
-                "Write `hub:org/name`, `folder:path` or `gguf-package:module/file.gguf`.",
+                "Write `hub:org/name`, `folder:path`, `gguf-package:module/file.gguf`, "
+                "`baseline:<majority, random or copy>` or `generations:path`.",
             )
         return checkpoint
 
@@ -134,15 +147,25 @@ class ModelSpec(BaseModel):
     def _consistent(self) -> Self:
         if self.base == self.key:
             raise _refused("a pair with itself", "Name the generalist it came from, or write `base: null`.", "base")
-        if self.revision is not None and not self.checkpoint.startswith("hub:"):
+        if self.revision is not None and self.source != "hub":
             raise _refused("a revision without a `hub:` checkpoint", "Write `revision: null`.", "revision")
+        if (self.role == "baseline") != (self.source == "baseline"):
+            raise _refused(
+                "the role and the checkpoint do not agree", "`baseline:` checkpoints have the role baseline.", "role"
+            )
         return self
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: the word before the checkpoint's colon."""
+        return self.checkpoint.partition(":")[0]
 
     @property
     def checkpoint_name(self) -> str:
         """The checkpoint without this machine's folders, fit for a lineage record."""
-        scheme, _, target = self.checkpoint.partition(":")
-        return f"folder:{target.rstrip('/').rpartition('/')[2]}" if scheme == "folder" else self.checkpoint
+        target = self.checkpoint.partition(":")[2]
+        in_folder = self.source in {"folder", "generations"}
+        return f"{self.source}:{target.rstrip('/').rpartition('/')[2]}" if in_folder else self.checkpoint
 
     @property
     def template_owner(self) -> str | None:

@@ -55,6 +55,9 @@ def test_other_keys_are_refused(key: str) -> None:
         "gguf-package:module/../file.gguf",
         "gguf-package:module/.hidden.gguf",
         "gguf-package:module/file.bin",
+        "baseline:best",
+        "baseline:",
+        "generations:",
     ],
 )
 def test_checkpoints_that_say_no_place_are_refused(checkpoint: str) -> None:
@@ -68,7 +71,21 @@ def test_a_model_without_a_title_is_called_by_its_key() -> None:
 
 def test_the_name_of_a_checkpoint_holds_no_folder_of_this_machine() -> None:
     assert spec(checkpoint="folder:/home/someone/models/m-7b/").checkpoint_name == "folder:m-7b"
+    assert spec(checkpoint="generations:/home/someone/my-gpt").checkpoint_name == "generations:my-gpt"
     assert spec(checkpoint="hub:org/m").checkpoint_name == "hub:org/m"
+
+
+def test_what_is_not_loaded_needs_no_gpu_and_has_no_template_unless_it_says_so() -> None:
+    for model in (spec(checkpoint="baseline:copy", role="baseline"), spec(checkpoint="generations:my-gpt")):
+        assert (model.engine.gpus, model.chat_template) == (0, "none")
+    assert spec(checkpoint="generations:my-gpt", engine={"gpus": 2}).engine.gpus == 2
+    assert (spec().engine.gpus, spec().chat_template) == (1, "tokenizer")
+
+
+@pytest.mark.parametrize("fields", [{"checkpoint": "baseline:copy"}, {"role": "baseline"}])
+def test_only_baselines_have_the_role_baseline(fields: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="do not agree"):
+        spec(**fields)
 
 
 def test_specs_are_frozen_and_know_their_fields() -> None:

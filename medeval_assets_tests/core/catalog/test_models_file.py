@@ -242,9 +242,13 @@ def test_models_are_found_by_name_and_unknown_ones_all_named(tmp_path: Path) -> 
 
 def test_the_shipped_catalog() -> None:
     models = read_models(Settings.from_environment({"MEDEVAL_HOME": "nowhere"}).catalog_files)
-    assert [key for key, model in models.items() if model.demo] == ["smollm2-135m", "smollm2-135m-plain"]
+    baselines = [f"baseline-{kind}" for kind in ("majority", "random", "copy")]
+    assert [key for key, model in models.items() if model.demo] == ["smollm2-135m", "smollm2-135m-plain", *baselines]
+    assert [(key, m.checkpoint) for key, m in models.items() if m.role == "baseline"] == [
+        (key, key.replace("-", ":")) for key in baselines
+    ]
     for model in models.values():
-        assert model.role == "generalist" or model.base is not None, model.key
+        assert model.role in {"generalist", "baseline"} or model.base is not None, model.key
         if model.base is not None:
             pair = models[model.base]
             assert (pair.role, pair.kind, model.role) == ("generalist", model.kind, "biomedical")
