@@ -29,8 +29,10 @@ prepare_tasks = dg.define_asset_job(
     description="Datasets and prompt sets of a range of tasks.",
 )
 
-refresh_leaderboard = dg.define_asset_job(
-    "refresh_leaderboard", selection=["leaderboard"], description="The leaderboard over all cells there are."
+refresh_reports = dg.define_asset_job(
+    "refresh_reports",
+    selection=["leaderboard", "comparisons"],
+    description="The leaderboard and the comparisons over all cells there are.",
 )
 
 
@@ -86,11 +88,11 @@ def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list
 
 follow_up = dg.AutomationConditionSensorDefinition(
     "follow_up",
-    target=dg.AssetSelection.assets("datasets", "prompt_sets", "scores", "metric_tables", "leaderboard"),
+    target=dg.AssetSelection.assets("datasets", "prompt_sets", "scores", "metric_tables", "leaderboard", "comparisons"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
 )
 
-JOBS = [prepare_tasks, evaluate_model, refresh_leaderboard]
+JOBS = [prepare_tasks, evaluate_model, refresh_reports]
 SENSORS = [new_models, follow_up]
 SCHEDULES = [weekly_evaluation]

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from medeval_assets.assets.comparisons import comparisons
 from medeval_assets.assets.datasets import datasets
 from medeval_assets.assets.generations import generations
 from medeval_assets.assets.leaderboard import leaderboard
@@ -31,7 +32,7 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
         "progress": LoggedProgress(),
     }
     return dg.Definitions(
-        assets=[datasets, prompt_sets, generations, scores, metric_tables, leaderboard],
+        assets=[datasets, prompt_sets, generations, scores, metric_tables, leaderboard, comparisons],
         asset_checks=CHECKS,
         jobs=JOBS,
         sensors=SENSORS,

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_leaderboard
+from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_reports
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
 from medeval_assets.errors import BadInput
@@ -60,7 +60,7 @@ def evaluate(
         for model in models:
             for group in task_ranges(ready):
                 runs.model(model, group, limit)
-        runs.leaderboard()
+        runs.reports()
     lake = home.open_lake()
     try:
         if lake.record(LakeKey("leaderboard")) is not None:
@@ -95,8 +95,8 @@ class _Runs:
             for neighbours in task_ranges(rest):
                 self.model(model, neighbours, limit)
 
-    def leaderboard(self) -> None:
-        self._run(refresh_leaderboard.name, {}, {})
+    def reports(self) -> None:
+        self._run(refresh_reports.name, {}, {})
 
     def _run(self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
         result = self._definitions.resolve_job_def(job).execute_in_process(

@@ -1,10 +1,8 @@
-"""The canvas both pictures are drawn on: sizes and places in inches from the top left, and the heading."""
+"""The canvas that all pictures are drawn on: sizes and places in inches from the top left, and the heading."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from medeval_assets.reports.headline_grid import HeadlineGrid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,13 +32,11 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
     return axes
 
 
-def add_heading(figure: Figure, grid: HeadlineGrid, legend: str) -> None:
-    """Title, what the signs mean, and a warning where values rest on synthetic samples."""
+def add_heading(figure: Figure, title: str, legend: str, warning: str = "") -> None:
+    """Title, what the signs mean, and what to be wary of, at the top of a figure whose size is set."""
     width, height = figure.get_size_inches()
     left = MARGIN / width
-    figure.text(left, 1 - 0.27 / height, "Headline metrics", fontsize=13, fontweight="bold", color=INK, va="center")
+    figure.text(left, 1 - 0.27 / height, title, fontsize=13, fontweight="bold", color=INK, va="center")
     figure.text(left, 1 - 0.51 / height, legend, fontsize=8, color=QUIET, va="center")
-    if grid.synthetic:
-        what = "All values rest" if grid.all_synthetic else "Values of tasks marked ° rest"
-        note = f"{what} on synthetic samples: they say nothing about a model."
-        figure.text(left, 1 - 0.70 / height, note, fontsize=8.5, fontweight="bold", color=_WARNING, va="center")
+    if warning:
+        figure.text(left, 1 - 0.70 / height, warning, fontsize=8.5, fontweight="bold", color=_WARNING, va="center")

@@ -31,7 +31,7 @@ def draw(figure: Figure, grid: HeadlineGrid) -> None:
     columns = max(1, min(len(grid.models), int((WIDTH - 2 * MARGIN) / (0.085 * max(map(len, grid.models)) + 0.55))))
     top = HEADING + _LEGEND_LINE * -(-len(grid.models) // columns) + _AXIS
     figure.set_size_inches(WIDTH, top + height + _AXIS + 0.15)
-    add_heading(figure, grid, _signs(grid))
+    add_heading(figure, "Headline metrics", _signs(grid), grid.warning)
     _add_models(figure, grid, columns)
     axes = axes_at(figure, _LEFT, top, _PLOT, height)
     axes.set_xlim(0, 1)

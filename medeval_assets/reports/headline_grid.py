@@ -32,6 +32,14 @@ class HeadlineGrid:
         return all(row["synthetic"] for row in self.cells.values())
 
     @property
+    def warning(self) -> str:
+        """What to say of values on synthetic samples; "" where there are none."""
+        if not self.synthetic:
+            return ""
+        what = "All values rest" if self.all_synthetic else "Values of tasks marked ° rest"
+        return f"{what} on synthetic samples: they say nothing about a model."
+
+    @property
     def chance(self) -> dict[str, float]:
         """Task → the value that guessing gives, where it is known."""
         return {task: float(row["chance"]) for (_, task), row in self.cells.items() if row["chance"] is not None}

@@ -28,7 +28,8 @@ def draw(figure: Figure, grid: HeadlineGrid) -> None:
     height = _CELL_HEIGHT * len(grid.models)
     figure.set_size_inches(max(WIDTH, left + width + MARGIN), top + height + MARGIN)
     unread = f"{100 * UNREAD_FLAG:.0f} % or more of the answers unreadable"
-    add_heading(figure, grid, f"percent; !: {unread}; blank: no value; intervals are in the table")
+    legend = f"percent; !: {unread}; blank: no value; intervals are in the table"
+    add_heading(figure, "Headline metrics", legend, grid.warning)
     axes = axes_at(figure, left, top, width, height)
     axes.set_xlim(0, width)
     axes.set_xticks([])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medeval_assets.reports.headline_grid import UNREAD_FLAG, HeadlineGrid, headline_grid
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+!|~&$])")
+from medeval_assets.reports.markdown import escaped, table
 
 
 def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -19,14 +17,14 @@ def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
     grid = headline_grid(rows)
     if not grid.cells:
         return "No cell has been evaluated yet."
-    tasks = {task: f"{_escaped(task)} ({_escaped(grid.metric(task))})" for task in grid.tasks}
-    models = {model: _escaped(model) for model in grid.models}
+    tasks = {task: f"{escaped(task)} ({escaped(grid.metric(task))})" for task in grid.tasks}
+    models = {model: escaped(model) for model in grid.models}
     if len(models) <= len(tasks):
         header = ["section", "task (metric)", *models.values()]
         opens = {grid.groups[task]: task for task in reversed(grid.tasks)}
         body = [
             [
-                _escaped(grid.groups[task]) if opens[grid.groups[task]] == task else "",
+                escaped(grid.groups[task]) if opens[grid.groups[task]] == task else "",
                 title,
                 *(_cell(grid, model, task) for model in models),
             ]
@@ -35,8 +33,7 @@ def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
     else:
         header = ["model", *tasks.values()]
         body = [[title, *(_cell(grid, model, task) for task in tasks)] for model, title in models.items()]
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join([*_notes(grid), "", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"
+    return "\n".join([*_notes(grid), "", table(header, body)])
 
 
 def _notes(grid: HeadlineGrid) -> Sequence[str]:
@@ -64,7 +61,3 @@ def _cell(grid: HeadlineGrid, model: str, task: str) -> str:
     # A published value was not measured on synthetic samples, so it is not put beside them.
     published = "" if row["published"] is None or row["synthetic"] else f", published {100 * row['published']:.1f}"
     return f"{100 * row['value']:.1f}{interval}{synthetic} (n {row['n']}{skipped}{published}){flag}"
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -1,0 +1,61 @@
+"""The comparisons of pairs of models whose scores are in a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.catalog.task_spec import TaskSpec
+from medeval_assets.comparisons.comparison import Pair, compare_on_task
+from medeval_assets.comparisons.family import with_adjusted_p
+from medeval_assets.comparisons.task_scores import COLUMNS, task_scores
+from medeval_assets.errors import BadInput, Problem
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import LineageRecord
+
+MARGIN = 0.02
+"""Differences below two percentage points are taken not to matter, unless the user says otherwise."""
+
+
+def declared_pairs(models: Mapping[str, ModelSpec]) -> list[Pair]:
+    """Every model that names a base, with it, in the catalog's order."""
+    return [(key, spec.base) for key, spec in models.items() if spec.base is not None and spec.base in models]
+
+
+def scored_by_pairs(lake: Lake, tasks: Mapping[str, TaskSpec], pairs: Sequence[Pair]) -> dict[str, list[LineageRecord]]:
+    """Task → the records of the scores that its comparisons rest on: of models of pairs that are both scored there."""
+    scored: dict[str, set[str]] = {}
+    keys = {(key.task, key.model): key for key in lake.keys("scores")}
+    for task, model in keys:
+        scored.setdefault(task, set()).add(model)
+    found: dict[str, list[LineageRecord]] = {}
+    for task in tasks:
+        complete = [pair for pair in pairs if scored.get(task, set()).issuperset(pair)]
+        for model in dict.fromkeys(model for pair in complete for model in pair):
+            record = lake.record(keys[task, model])
+            if record is None:
+                raise BadInput([Problem(str(keys[task, model]), "the table is gone", "Run it again.")])
+            found.setdefault(task, []).append(record)
+    return found
+
+
+def comparison_rows(
+    lake: Lake,
+    tasks: Mapping[str, TaskSpec],
+    inputs: Mapping[str, Sequence[LineageRecord]],
+    pairs: Sequence[Pair],
+    margin: float,
+) -> list[dict[str, Any]]:
+    """The comparisons table: by pair, then by task and by metric as shown.
+
+    inputs: what `scored_by_pairs` found. One task is held in memory at a time.
+    """
+    rows: list[dict[str, Any]] = []
+    for task, records in inputs.items():
+        table = lake.read_models([record.key for record in records], COLUMNS)
+        synthetic = frozenset(record.model for record in records if record.synthetic)
+        rows += compare_on_task(tasks[task], task_scores(task, table), pairs, margin=margin, synthetic=synthetic)
+    rank = {pair: number for number, pair in enumerate(pairs)}
+    rows.sort(key=lambda row: rank[row["model"], row["base"]])
+    return with_adjusted_p(rows)
