@@ -8,10 +8,12 @@ from dataclasses import replace
 from medeval_assets.metrics.clue import CUT, FIRST_TWICE, Rule, Rung, changing, counting, cut_at_end_mark, ladder
 from medeval_assets.metrics.metric import Metric, Response, Score
 
-SCIBERT = "scibert_scivocab_uncased.8"
-CLINICAL_BERT = "bio_clinicalbert.9"
-"""Encoder and layer as they stand in the names of BERTScore's metrics. bert-score does not know a layer of
-Bio_ClinicalBERT; the benchmark's requirements name a fork of it that does (dadaamin/bert_score)."""
+_SCIBERT = "scibert_scivocab_uncased.8"
+# bert-score knows no layer for it; the fork that the benchmark's requirements name (dadaamin/bert_score) does.
+_CLINICAL_BERT = "bio_clinicalbert.9"
+
+ENCODER: Mapping[str, str] = {"meqsum": _SCIBERT, "problem_summary": _CLINICAL_BERT, "medisumqa": _CLINICAL_BERT}
+"""Task → encoder and layer, as they end the names of BERTScore's metrics: `bertscore_f1.<encoder>`."""
 
 _ROUGE = ("rougeL", "rouge1", "rouge2")
 _CONCEPTS = ("umls_precision", "umls_recall", "umls_f1")
@@ -36,8 +38,8 @@ def zero_where_empty(scores: Sequence[Score | None]) -> list[Score | None]:
     ]
 
 
-def _bertscore(encoder: str) -> tuple[str, ...]:
-    return tuple(f"bertscore_{part}.{encoder}" for part in ("precision", "recall", "f1"))
+def _bertscore(task: str) -> tuple[str, ...]:
+    return tuple(f"bertscore_{part}.{ENCODER[task]}" for part in ("precision", "recall", "f1"))
 
 
 def _rules(*parts: tuple[Sequence[str], Sequence[Rule]]) -> Mapping[str, Sequence[Rule]]:
@@ -51,16 +53,16 @@ _EMPTY = counting("empty", zero_where_empty)
 _RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "meqsum": _rules(
         (_ROUGE, (CUT, FIRST_TWICE)),
-        (_bertscore(SCIBERT), (CUT, FIRST_TWICE)),
+        (_bertscore("meqsum"), (CUT, FIRST_TWICE)),
     ),
     "problem_summary": _rules(
         (_ROUGE, (CUT, FIRST_TWICE)),
-        (_bertscore(CLINICAL_BERT), (CUT, _LOWER_CASE, FIRST_TWICE)),
+        (_bertscore("problem_summary"), (CUT, _LOWER_CASE, FIRST_TWICE)),
         (_CONCEPTS, (CUT, _EMPTY, FIRST_TWICE)),
     ),
     "medisumqa": _rules(
         (_ROUGE, (_TRIMMED, FIRST_TWICE)),
-        (_bertscore(CLINICAL_BERT), (_TRIMMED, FIRST_TWICE)),
+        (_bertscore("medisumqa"), (_TRIMMED, FIRST_TWICE)),
         (_CONCEPTS, (_TRIMMED, _EMPTY, FIRST_TWICE)),
     ),
 }
