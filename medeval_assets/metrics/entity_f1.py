@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from medeval_assets.metrics.metric import CORRECTED, Metric, Response, Score
+from medeval_assets.metrics.pairing import most_pairs
 from medeval_assets.parsers import entities
+from medeval_assets.parsers.phrases import FUNCTION_WORDS
 
+_WORD = re.compile(r"[^\W_]+")
 _SPACE_AT_PUNCTUATION = re.compile(r"\s*([^\w\s])\s*")
 
 
@@ -38,17 +41,57 @@ def counts(found: Sequence[str], annotated: Sequence[str]) -> Counts:
     return Counts(both, left.total() - both, right.total() - both)
 
 
+def overlap_counts(found: Sequence[str], annotated: Sequence[str]) -> Counts:
+    """Match mentions one to one where they share a word, as many as can be ("breast cancer" and "breast").
+
+    Words are compared as `normalised`; function words and single characters bind nothing ("cancer of the breast",
+    "hepatitis C"), except in mentions made of nothing else ("AT"). Answers hold mentions and not their places, so a
+    shared word stands for overlapping spans.
+    """
+    pairs = most_pairs(list(map(_binding_words, found)), list(map(_binding_words, annotated)))
+    return Counts(pairs, len(found) - pairs, len(annotated) - pairs)
+
+
+def _binding_words(mention: str) -> frozenset[str]:
+    whole = normalised(mention)
+    words = frozenset(_WORD.findall(whole))
+    binding = frozenset(word for word in words if len(word) > 1 and word not in FUNCTION_WORDS)
+    return binding or words or frozenset({whole})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What counts are worth: the ratio is hit·tp / (hit·tp + extra·fp + missed·fn)."""
+
+    hit: int
+    extra: int
+    missed: int
+
+
+F1 = Weights(2, 1, 1)
+PRECISION = Weights(1, 1, 0)
+RECALL = Weights(1, 0, 1)
+
+
 @dataclass(frozen=True)
 class EntityMetric:
-    """A micro-averaged ratio of mention counts over all examples, range [0, 1].
+    """A ratio of mention counts, range [0, 1]: over all examples together (micro), or its mean over them (macro).
 
-    ratio: the counts of one example → (numerator, denominator). An example that adds nothing to the denominator says
-    nothing about the metric. An empty answer finds nothing and carries the failure "empty"; "none" is a valid answer.
+    An empty answer finds nothing and carries the failure "empty"; "none" is a valid answer.
+
+    Micro: an example that adds nothing to the denominator says nothing: for precision one in which nothing is found,
+    for recall one without annotated mentions, for F1 where both hold.
+    Macro: where nothing is annotated and the answer says so, it is right: 1 for all three. Where only one side is
+    empty, all three are 0, also the one whose own denominator is empty. An empty answer is 0 as well.
+
+    match: (found, annotated) mentions → their counts: `counts` (exact) or `overlap_counts`.
     """
 
     name: str
     title: str
-    ratio: Callable[[Counts], tuple[int, int]]
+    match: Callable[[Sequence[str], Sequence[str]], Counts]
+    weights: Weights
+    macro: bool = False
     profile: str = CORRECTED
     reads_likelihood: bool = False
 
@@ -57,24 +100,25 @@ class EntityMetric:
 
     def _score(self, response: Response) -> Score:
         parsed = entities.mentions(response.text)
-        numerator, denominator = self.ratio(counts(parsed.value or (), response.example.targets))
-        return Score(numerator, denominator, rule=parsed.rule, failure=parsed.failure)
+        found, annotated = parsed.value or (), response.example.targets
+        matched, weights = self.match(found, annotated), self.weights
+        hits = weights.hit * matched.true_positives
+        total = hits + weights.extra * matched.false_positives + weights.missed * matched.false_negatives
+        if not self.macro:
+            perfect = weights.hit * len(annotated)
+            return Score(hits, total, rule=parsed.rule, failure=parsed.failure, perfect=perfect)
+        rightly_none = not (found or annotated or parsed.failure)
+        value = 1.0 if rightly_none else hits / total if total else 0.0
+        return Score(value, rule=parsed.rule, failure=parsed.failure)
 
 
-def _f1(counts: Counts) -> tuple[int, int]:
-    return 2 * counts.true_positives, 2 * counts.true_positives + counts.false_positives + counts.false_negatives
-
-
-def _precision(counts: Counts) -> tuple[int, int]:
-    return counts.true_positives, counts.true_positives + counts.false_positives
-
-
-def _recall(counts: Counts) -> tuple[int, int]:
-    return counts.true_positives, counts.true_positives + counts.false_negatives
-
-
-ENTITY_F1: tuple[Metric, ...] = (
-    EntityMetric("entity_f1", "Entity F1", _f1),
-    EntityMetric("entity_precision", "Entity precision", _precision),
-    EntityMetric("entity_recall", "Entity recall", _recall),
+ENTITY_F1: tuple[Metric, ...] = tuple(
+    EntityMetric(f"entity_{name}{suffix}", f"Entity {title}{remark}", match, weights, macro)
+    for suffix, remark, match, macro in (
+        ("", "", counts, False),
+        ("_overlap", ", overlapping", overlap_counts, False),
+        ("_macro", ", macro", counts, True),
+        ("_overlap_macro", ", overlapping, macro", overlap_counts, True),
+    )
+    for name, title, weights in (("f1", "F1", F1), ("precision", "precision", PRECISION), ("recall", "recall", RECALL))
 )

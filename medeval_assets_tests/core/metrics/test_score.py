@@ -60,7 +60,7 @@ def test_likelihood_has_no_rows_where_none_was_computed() -> None:
 
 
 def test_a_denominator_of_zero_has_no_value() -> None:
-    rows = score(task(ENTITY_F1), ENTITY_F1, [Example("e1", "e1", {}, ())], [generation("e1", "none")])
+    rows = score(task(ENTITY_F1), ENTITY_F1[:3], [Example("e1", "e1", {}, ())], [generation("e1", "none")])
     assert [(row["denominator"], row["value"], row["failure"]) for row in rows] == [(0.0, None, "")] * 3
 
 
