@@ -1,0 +1,103 @@
+"""Resampling: what sums over clusters might have been, by the bootstrap and by sign flips.
+
+The draws depend on the number of clusters alone. So the same data give the same bytes, and everything measured on one
+task is resampled by one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 10_000
+
+_SEED = 20240826
+_BOOTSTRAP, _FLIPS = 0, 1
+
+# A block of draws is at most this many bytes; the last 64 blocks are kept: 64 MiB, which is all draws of both kinds
+# for 3,000 clusters. Of more clusters the draws are made anew each time.
+_BLOCK = 2**20
+
+
+def bootstrap_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, 10,000) sums of m quantities over C clusters drawn with replacement; values: (m, C), C ≥ 1.
+
+    Draw r holds cluster c w_rc times and gives Σ_c w_rc·x_c.
+    """
+    return _products(_weights, RESAMPLES, values)
+
+
+def flipped_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m, R) sums Σ_c s_c·x_c of m quantities under signs s_c = ±1; values: (m, C), C ≥ 1.
+
+    Where there are at most 10,000 choices of signs, each of the R = 2^C is there once (see `exhaustive`); otherwise
+    R = 10,000 are drawn at random.
+    """
+    clusters = values.shape[1]
+    return _products(_signs, 2**clusters if exhaustive(clusters) else RESAMPLES, values)
+
+
+def exhaustive(clusters: int) -> bool:
+    """Whether `flipped_sums` goes through every choice of signs."""
+    return clusters < RESAMPLES.bit_length()
+
+
+def _products(
+    draws: Callable[[int, int], NDArray[np.int8]], count: int, values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    sums = np.zeros((len(values), count))
+    if not values.size:
+        return sums
+    rounded = _rounded(values)
+    size = _rows(values.shape[1])
+    for block, start in enumerate(range(0, count, size)):
+        factors = draws(values.shape[1], block)[: count - start].astype(np.float64)
+        sums[:, start : start + size] = rounded @ factors.T
+    return sums
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values with so few binary digits that their sums over draws are exact, in whatever order they are added.
+
+    That order depends on the machine and on its threads. Multiples of 2^-e of which no sum exceeds 2^(53-e) add without
+    rounding. What is lost of a value is below C·2^-52 of the largest beside it.
+    """
+    most = values.shape[1] * np.abs(values).max(axis=1, keepdims=True)
+    _, exponents = np.frexp(most)
+    scale = np.ldexp(1.0, 52 - np.maximum(exponents, -900))
+    rounded: NDArray[np.float64] = np.rint(values * scale) / scale
+    return rounded
+
+
+def _rows(clusters: int) -> int:
+    return max(1, _BLOCK // clusters)
+
+
+@lru_cache(maxsize=32)
+def _weights(clusters: int, block: int) -> NDArray[np.int8]:
+    """(rows, C) how often each cluster is drawn, in C draws a row."""
+    rows = min(_rows(clusters), RESAMPLES)
+    bits = _bits(_BOOTSTRAP, clusters, block, rows * clusters * 4).view("<u4").reshape(rows, clusters)
+    # Multiplying and shifting maps 32 random bits to 0 … C-1; no outcome is off by more than C in 2^32.
+    drawn = (bits.astype(np.uint64) * np.uint64(clusters)) >> np.uint64(32)
+    drawn += np.arange(rows, dtype=np.uint64)[:, None] * np.uint64(clusters)
+    counts = np.bincount(drawn.ravel().astype(np.intp), minlength=rows * clusters)
+    return counts.reshape(rows, clusters).astype(np.int8)
+
+
+@lru_cache(maxsize=32)
+def _signs(clusters: int, block: int) -> NDArray[np.int8]:
+    rows = min(_rows(clusters), RESAMPLES)
+    if exhaustive(clusters):
+        return 1 - 2 * (np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1).astype(np.int8)
+    bits = _bits(_FLIPS, clusters, block, (rows * clusters + 7) // 8)
+    return 1 - 2 * np.unpackbits(bits, count=rows * clusters).reshape(rows, clusters).astype(np.int8)
+
+
+def _bits(kind: int, clusters: int, block: int, size: int) -> NDArray[np.uint8]:
+    # numpy keeps the raw stream of a bit generator from version to version; that of its distributions may change.
+    raw = np.random.PCG64(np.random.SeedSequence([_SEED, kind, clusters, block])).random_raw((size + 7) // 8)
+    return raw.astype("<u8").view(np.uint8)[:size]
