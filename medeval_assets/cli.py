@@ -22,7 +22,7 @@ from rich.table import Table
 
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.catalog.task_spec import Access, TaskSpec
-from medeval_assets.errors import BadInput, MedevalError
+from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
 
@@ -204,6 +204,60 @@ def score(
         ["metric", "n", "value", "low", "high", "failure_rate"],
         as_json,
     )
+
+
+@app.command()
+def compare(
+    model: Annotated[str, typer.Argument(help="A model's key.")],
+    base: Annotated[str, typer.Argument(help="The key of the model it is compared with.")],
+    task: Tasks = None,
+    every_metric: Annotated[bool, typer.Option("--all", help="Every metric, not the headline alone.")] = False,
+    margin: Annotated[
+        float | None, typer.Option("--margin", min=0.0, max=100.0, help="Points below which a difference is too small.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two evaluated models on the examples that both answered under the same prompt."""
+    from medeval_assets.comparisons.comparison import PLANNED
+    from medeval_assets.comparisons.lake_comparisons import MARGIN, comparison_rows, scored_by_pairs
+    from medeval_assets.lake.lake import Lake
+    from medeval_assets.reports.comparison_console import cause_table, difference_table
+    from medeval_assets.resources import all_models
+
+    settings = Settings.from_environment()
+    with _wrong_use():
+        model, base = (spec.key for spec in find_models([model, base], all_models(settings)))
+        chosen = {spec.name: spec for spec in find_tasks(task)} if task else all_tasks()
+    lake = Lake(settings.lake)
+    inputs = scored_by_pairs(lake, chosen, [(model, base)])
+    rows = comparison_rows(lake, chosen, inputs, [(model, base)], MARGIN if margin is None else margin / 100)
+    if not rows:
+        raise BadInput(
+            [
+                Problem(
+                    f"{model} and {base}",
+                    "there is no task on which both were evaluated",
+                    f"Run `medeval evaluate -m {model} -m {base}`.",
+                )
+            ]
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(rows, ensure_ascii=False) + "\n")
+        return
+    shown = rows if every_metric else [row for row in rows if row["family"] == PLANNED]
+    out.print(difference_table(shown))
+    out.print()
+    out.print(cause_table(shown))
+    points = 100 * rows[0]["margin"]
+    err.print(
+        f"In percentage points. Holm: adjusted over the {sum(row['family'] == PLANNED for row in rows)} tasks compared. "
+        f"tie: the interval lies within ±{points:g}. detectable: with 80 % power. "
+        f"flips: both right, only {model} / only {base}, neither.",
+        highlight=False,
+        markup=False,
+    )
+    if any(row["synthetic"] for row in shown):
+        err.print("Values on synthetic samples show that the platform works; they say nothing about a model.")
 
 
 @app.command()

@@ -9,16 +9,20 @@ import dagster as dg
 from medeval_assets.assets.materialization import input_record, keep, table_metadata
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
+from medeval_assets.metrics.available import available_metrics
+from medeval_assets.metrics.clue import Rung
+from medeval_assets.metrics.metric import CLUE
 from medeval_assets.reports.leaderboard import leaderboard as leaderboard_rows
 from medeval_assets.reports.leaderboard_page import markdown_table
 from medeval_assets.reports.leaderboard_picture import picture
+from medeval_assets.reports.published import read_published
+from medeval_assets.reports.rule_effects import rule_effects
 from medeval_assets.resources import Home
 from medeval_assets.sources.source_folder import SourceFile
 from medeval_assets.tasks import all_tasks
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 
 
@@ -60,7 +64,7 @@ def _make(home: Home, run_id: str) -> dict[str, Any]:
         ]
         chance = {record.task: _chance(lake.rows(record.key)) for record in datasets}
         known = {task: value for task, value in chance.items() if value is not None}
-        return leaderboard_rows(tables, all_tasks(), published, known)
+        return leaderboard_rows(tables, all_tasks(), read_published(published), known)
 
     table = keep(
         lake,
@@ -74,7 +78,7 @@ def _make(home: Home, run_id: str) -> dict[str, Any]:
         run_id=run_id,
         like=metrics,
     )
-    return table_metadata(lake, replace(table, metadata=_pages(lake, len(cells))))
+    return table_metadata(lake, replace(table, metadata=_pages(home, len(cells))))
 
 
 def _chance(rows: list[dict[str, Any]]) -> float | None:
@@ -83,12 +87,23 @@ def _chance(rows: list[dict[str, Any]]) -> float | None:
     return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
 
 
-def _pages(lake: Lake, cells: int) -> dict[str, Any]:
+def _pages(home: Home, cells: int) -> dict[str, Any]:
     """The table and the picture as Markdown; the picture travels inside the page, so that it needs no server."""
-    rows = lake.rows(LakeKey("leaderboard"))
+    rows = home.open_lake().rows(LakeKey("leaderboard"))
     image = base64.b64encode(picture(rows, width=_PAGE_WIDTH)).decode("ascii")
+    pages = {"leaderboard": markdown_table(rows), "benchmark_rules": rule_effects(rows, _last_rules(home))}
     return {
         "cells": cells,
-        "leaderboard": dg.MetadataValue.md(markdown_table(rows)),
+        **{name: dg.MetadataValue.md(page) for name, page in pages.items() if page},
         "picture": dg.MetadataValue.md(f"![Headline metrics with 95 % intervals](data:image/png;base64,{image})"),
+    }
+
+
+def _last_rules(home: Home) -> dict[tuple[str, str], str]:
+    """(task, metric) → the last of the benchmark's rules for it."""
+    return {
+        (name, metric.name): metric.rule
+        for name, task in all_tasks().items()
+        for metric in available_metrics(task, home.settings)
+        if isinstance(metric, Rung) and metric.profile == CLUE
     }

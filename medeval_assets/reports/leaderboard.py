@@ -1,76 +1,129 @@
-"""The leaderboard: the metric tables of all cells in one, with published values beside the measured ones."""
+"""The leaderboard: the metric tables of all cells in one, with level scores and published values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medeval_assets.catalog.task_spec import TaskSpec
-from medeval_assets.errors import BadInput, Problem
-from medeval_assets.sources.source_folder import Row, RowProblem, SourceFile
+from medeval_assets.catalog.task_spec import Group, TaskSpec
+from medeval_assets.metrics.clue_level import LEVEL_1, LEVEL_2, LevelScore, level_1, level_2
+from medeval_assets.metrics.metric import CLUE
+from medeval_assets.reports.published import Key, Published, agreement
 
 CellTable = tuple[str, str, bool, Sequence[Mapping[str, Any]]]
 """Model, task, whether the cell rests on synthetic samples, and its metric table."""
 
-_TAKEN_OVER = ("metric", "title", "profile", "headline", "n", "value", "standard_error", "low", "high")
+CLUE_TASK = "clue"
+"""Where the scores over several tasks stand: a task of its own name."""
+
+_TAKEN_OVER = (
+    "metric",
+    "title",
+    "profile",
+    "headline",
+    "n",
+    "value",
+    "standard_error",
+    "low",
+    "high",
+    "failure_rate",
+    "if_wrong",
+    "if_right",
+    "skipped",
+)
+_LEVELS = (
+    ("level1_score", "CLUE level 1", Group.LEVEL_1, LEVEL_1, level_1),
+    ("level2_score", "CLUE level 2", Group.LEVEL_2, LEVEL_2, level_2),
+)
+_Z = 1.959963984540054
 
 
 def leaderboard(
-    tables: Iterable[CellTable], tasks: Mapping[str, TaskSpec], published: SourceFile, chance: Mapping[str, float]
+    tables: Iterable[CellTable],
+    tasks: Mapping[str, TaskSpec],
+    published: Mapping[Key, Published],
+    chance: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """One row a cell and metric, in the order of `tables` and of their rows.
+    """One row a cell and metric, in the order of `tables` and of their rows; then the level scores.
 
-    published: a csv with the columns model, task, metric, published (0 to 1) and source.
     chance: task → the value that guessing gives (0 to 1), for tasks with options.
 
-    Columns: model, task, group (section of the leaderboard), then from the metric table metric, title, profile,
-    headline, n, value, standard_error, low, high, failure_rate, skipped; synthetic; chance (None where nothing is
-    guessed); published (None where nothing is known) and source (""). Raises BadInput where the published values
-    cannot be read.
+    Columns: those of the leaderboard's table. `published` is None where nothing is known; `agreement` is "" there, and
+    where the measured value rests on synthetic samples. A model has a level score where all of its components were
+    measured under the benchmark's rules; its interval is normal, from the cautious standard error of `level_1`.
     """
-    known = _published(published)
+    cells = list(tables)
+    rows = [
+        {
+            "model": model,
+            "task": task,
+            "group": tasks[task].group.value,
+            **{column: row[column] for column in _TAKEN_OVER},
+            "synthetic": synthetic,
+            "chance": chance.get(task) if row["headline"] else None,
+        }
+        for model, task, synthetic, table in cells
+        for row in table
+    ]
+    rows += _level_rows(cells)
+    return [row | _beside(row, published) for row in rows]
+
+
+def _beside(row: Mapping[str, Any], published: Mapping[Key, Published]) -> dict[str, Any]:
+    """The published value of a row, and what the measured one says of it."""
+    known = published.get((row["model"], row["task"], row["metric"], row["profile"]))
+    if known is None:
+        return {"published": None, "source": "", "agreement": ""}
+    verdict = "" if row["synthetic"] else agreement(known.value, row["low"], row["high"])
+    return {"published": known.value, "source": known.source, "agreement": verdict}
+
+
+def _level_rows(cells: Sequence[CellTable]) -> list[dict[str, Any]]:
+    by_model: dict[str, dict[str, CellTable]] = {}
+    for cell in cells:
+        by_model.setdefault(cell[0], {})[cell[1]] = cell
     rows = []
-    for model, task, synthetic, table in tables:
-        for row in table:
-            value, source = known.get((model, task, row["metric"]), (None, ""))
+    for model, of_task in by_model.items():
+        measured = {
+            task: {row["metric"]: row for row in table if row["profile"] == CLUE}
+            for task, (_, _, _, table) in of_task.items()
+        }
+        values, errors = _column(measured, "value"), _column(measured, "standard_error")
+        for metric, title, group, parts, level in _LEVELS:
+            score = level(values, errors)
+            if score.value is None:
+                continue
+            used = {(task, component) for part in parts for task, component in part}
+            involved = [measured[task][component] for task, component in used]
             rows.append(
                 {
                     "model": model,
-                    "task": task,
-                    "group": tasks[task].group.value,
-                    **{column: row[column] for column in _TAKEN_OVER},
-                    "failure_rate": row["failure_rate"],
-                    "skipped": row["skipped"],
-                    "synthetic": synthetic,
-                    "chance": chance.get(task),
-                    "published": value,
-                    "source": source,
+                    "task": CLUE_TASK,
+                    "group": group.value,
+                    "metric": metric,
+                    "title": title,
+                    "profile": CLUE,
+                    "headline": False,
+                    "n": min(row["n"] for row in involved),
+                    **_interval(score),
+                    "failure_rate": None,
+                    "if_wrong": None,
+                    "if_right": None,
+                    "skipped": max(row["skipped"] for row in involved),
+                    "synthetic": any(of_task[task][2] for task, _ in used),
+                    "chance": None,
                 }
             )
     return rows
 
 
-def _published(file: SourceFile) -> dict[tuple[str, str, str], tuple[float, str]]:
-    known: dict[tuple[str, str, str], tuple[float, str]] = {}
-    problems: list[Problem] = []
-    for row in file.csv(["model", "task", "metric", "published", "source"]):
-        try:
-            key, value = (row.text("model"), row.text("task"), row.text("metric")), _fraction(row)
-            if key in known:
-                raise RowProblem(row.where, "this model, task and metric has a value already", "Keep one of the two.")
-            known[key] = value, row.text("source")
-        except RowProblem as error:
-            problems.append(error.problem)
-    if problems:
-        raise BadInput(problems)
-    return known
+def _column(measured: Mapping[str, Mapping[str, Mapping[str, Any]]], column: str) -> dict[str, dict[str, float | None]]:
+    return {task: {metric: row[column] for metric, row in rows.items()} for task, rows in measured.items()}
 
 
-def _fraction(row: Row) -> float:
-    try:
-        value = float(row.text("published"))
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise RowProblem(f"{row.where} published", "expected a number from 0 to 1", "Write 64.3 % as 0.643.")
-    return value
+def _interval(score: LevelScore) -> dict[str, float | None]:
+    value, error = score.value, score.standard_error
+    if value is None or error is None:
+        return {"value": value, "standard_error": error, "low": None, "high": None}
+    low, high = max(0.0, value - _Z * error), min(1.0, value + _Z * error)
+    return {"value": value, "standard_error": error, "low": low, "high": high}

@@ -1,0 +1,84 @@
+"""The comparison of two models as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medeval_assets.reports.comparison_page import notes
+from medeval_assets.reports.points import NOTHING, p_value, percent, signed, signed_interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLES = {"win": "bold blue", "loss": "bold red"}
+
+
+def difference_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What was found: values, difference, its interval and p, verdict, what could have been found, and the flips.
+
+    rows: comparisons of one pair.
+    """
+    model, base = rows[0]["model"], rows[0]["base"]
+    table = _table(
+        "task", "metric", "n", model, base, "difference (95 %)", "p", "Holm", "verdict", "detectable", "flips"
+    )
+    for row in rows:
+        flips = NOTHING
+        if row["only_model"] is not None:
+            flips = f"{row['both_right']} both, {row['only_model']} / {row['only_base']}, {row['neither']} neither"
+        _add(
+            table,
+            row["task"],
+            row["title"],
+            str(row["n"]),
+            percent(row["value"]),
+            percent(row["base_value"]),
+            signed_interval(row),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            row["verdict"] or "refused",
+            percent(row["detectable"]),
+            flips,
+            style=_STYLES.get(row["verdict"], ""),
+        )
+    return table
+
+
+def cause_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Where each difference comes from, in percentage points, and what else to know of it."""
+    table = _table("task", "metric", "difference", "from answers", "length", "format", "truncation", "notes")
+    for row in rows:
+        _add(
+            table,
+            row["task"],
+            row["title"],
+            signed(row["difference"]),
+            signed(row["from_answers"]),
+            signed(row["from_length"]),
+            _with_count(row["from_format"], row["format_examples"]),
+            _with_count(row["from_truncation"], row["truncated_examples"]),
+            "; ".join(notes(row)),
+        )
+    return table
+
+
+def _with_count(part: float | None, examples: int) -> str:
+    return f"{signed(part)} ({examples})" if examples else signed(part)
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    return table
+
+
+def _add(table: Table, *cells: str, style: str = "") -> None:
+    from rich.text import Text
+
+    # As text, not as markup: names come from files.
+    table.add_row(*(Text(cell, style=style) for cell in cells))
