@@ -19,6 +19,7 @@ from medeval_assets.metrics.clue_accuracy import LONGHEALTH, MEDNLI
 from medeval_assets.metrics.clue_icd10 import MEDISUMCODE
 from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.concept_f1 import CONCEPTS
+from medeval_assets.metrics.entity_f1 import ENTITY_F1
 from medeval_assets.metrics.icd10 import ICD10
 from medeval_assets.metrics.metric import CLUE, CORRECTED, Metric
 from medeval_assets.metrics.rouge import ROUGE
@@ -119,6 +120,12 @@ CASES = [
         CONCEPTS,
         ("chest pain and fever", "", "gout"),
         (("fever",), ("cough", "gout"), ("of the",)),
+    ),
+    Case(
+        "entity_f1",
+        ENTITY_F1,
+        ("Gout, breast cancer", "none", "", "fever\nfever"),
+        (("gout", "cancer"), (), ("gout",), ("fever", "cough", "pain")),
     ),
 ]
 
