@@ -248,9 +248,9 @@ def compare(
     out.print(difference_table(shown))
     out.print()
     out.print(cause_table(shown))
-    points = 100 * rows[0]["margin"]
+    points, compared = 100 * rows[0]["margin"], sum(row["family"] == PLANNED for row in rows)
     err.print(
-        f"In percentage points. Holm: adjusted over the {sum(row['family'] == PLANNED for row in rows)} tasks compared. "
+        f"In percentage points. Holm: adjusted over the {compared} tasks compared. "
         f"tie: the interval lies within ±{points:g}. detectable: with 80 % power. "
         f"flips: both right, only {model} / only {base}, neither.",
         highlight=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 
@@ -37,4 +38,6 @@ def _power(noncentrality: float, degrees: int, alpha: float) -> float:
 
     critical = stdtrit(degrees, 1 - alpha / 2)
     above = 1 - nctdtr(degrees, noncentrality, critical)
-    return float(above + nctdtr(degrees, noncentrality, -critical))
+    below = nctdtr(degrees, noncentrality, -critical)
+    # scipy gives NaN for some far tails; P(T < -c) is below Φ(-noncentrality), which is nothing there.
+    return float(above if math.isnan(below) else above + below)
