@@ -11,6 +11,7 @@ from typing import Any, cast
 from rouge_score_rs import RougeScorer
 
 from medeval_assets.metrics.metric import CORRECTED, Metric, Response, Score
+from medeval_assets.parsers.answer_text import plain
 from medeval_assets.parsers.parsed import EMPTY
 
 _TYPES = ("rougeL", "rouge1", "rouge2")
@@ -41,12 +42,10 @@ class Rouge:
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:
         pairs = [(target, response.text) for response in responses for target in response.example.targets]
         values = iter([by_type[self.name].fmeasure for by_type in _all_types(tuple(pairs))])
+        best = [max(islice(values, len(response.example.targets)), default=0.0) for response in responses]
         return [
-            Score(
-                max(islice(values, len(response.example.targets)), default=0.0),
-                failure="" if response.text.strip() else EMPTY,
-            )
-            for response in responses
+            Score(value, failure="" if value or plain(response.text) else EMPTY)
+            for value, response in zip(best, responses, strict=True)
         ]
 
 

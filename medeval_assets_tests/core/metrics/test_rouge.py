@@ -77,5 +77,7 @@ def test_responses_keep_their_own_scores() -> None:
 def test_an_empty_answer_is_a_failure_and_an_unrelated_one_is_not() -> None:
     first = ROUGE[0]
     example = Example("e1", "e1", {}, ("fever",))
-    assert first.scores([Response(example, " \n"), Response(example, "gout")]) == [Score(0, failure="empty"), Score(0)]
+    empty = [first.scores([Response(example, text)]) for text in ("", " \n", "\x00\x1b", "\u200f")]
+    assert empty == [[Score(0, failure="empty")]] * 4
+    assert first.scores([Response(example, "gout"), Response(example, "热")]) == [Score(0), Score(0)]
     assert first.scores([]) == []
