@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,8 +22,10 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from medeval_assets.catalog.models_file import find_models
+from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access, TaskSpec
-from medeval_assets.errors import BadInput, MedevalError, Problem
+from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
+from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
 
@@ -50,6 +53,10 @@ Limit = Annotated[
     typer.Option("--limit", min=1, help="At most this many examples a task: a fixed, nested selection."),
 ]
 TaskName = Annotated[str, typer.Argument(help="A task's key; `medeval tasks` lists them.")]
+Wording = Annotated[
+    Literal["project", "clue"],
+    typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names."),
+]
 
 
 def main() -> NoReturn:
@@ -139,10 +146,38 @@ def dataset(task: TaskName) -> None:
 
     spec = _task(task)
     data = read_dataset(spec, Settings.from_environment())
-    if spec.access is not Access.PUBLIC and not data.synthetic:
-        err.print(f"These rows are {spec.access.value}: {escape(spec.licence)}.")
+    _notice_of_access(spec, data.synthetic)
     for row in rows_of(data.examples):
         sys.stdout.write(json.dumps({**row, "synthetic": data.synthetic}, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def prompts(task: TaskName, wording: Wording = "project", limit: Limit = None) -> None:
+    """Print a task's prompts as JSON lines, so that any model can be asked with what ours are asked with.
+
+    A line has `example_id`; `prompt_sha256`, to be copied into the prediction; `messages`; and `cue`, the words that
+    open an answer where a model knows no chat messages.
+
+    Where examples rest on documents, the last message holds the mark ⟦documents⟧, and `documents` lists what goes
+    there, the most important first: as many as the model's context takes, the last one cut short if need be, shuffled,
+    with `separator` between them.
+    """
+    from medeval_assets.prompts.prompt_rows import rows_of
+    from medeval_assets.prompts.prompt_set import prompt_set
+    from medeval_assets.prompts.selection import select
+    from medeval_assets.prompts.wording import wording_for
+    from medeval_assets.sources.dataset import read_dataset
+
+    spec = _task(task)
+    settings = Settings.from_environment()
+    data = read_dataset(spec, settings)
+    asked = select(prompt_set(spec, data.examples, wording_for(spec, wording, settings)), limit)
+    _notice_of_access(spec, data.synthetic)
+    for row in rows_of(asked):
+        line = {name: row[name] for name in ("example_id", "prompt_sha256", "messages", "cue")}
+        if spec.documents:
+            line |= {"documents": row["documents"], "separator": spec.documents.separator}
+        sys.stdout.write(json.dumps({**line, "synthetic": data.synthetic}, ensure_ascii=False) + "\n")
 
 
 @app.command()
@@ -150,15 +185,29 @@ def evaluate(
     model: Models,
     task: Tasks = None,
     limit: Limit = None,
-    prompts: Annotated[
-        str,
-        typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names."),
-    ] = "project",
+    prompts: Wording = "project",
+    generations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--generations",
+            "-g",
+            metavar="TASK=FILE",
+            help='Answers of the one model, which runs elsewhere: JSON lines of {"example_id": …, "text": …}, and if '
+            'known "prompt_sha256" and "finish_reason". They are kept; give it again for more tasks.',
+        ),
+    ] = None,
+    base: Annotated[str, typer.Option("--base", help="With -g: the generalist the model is compared with.")] = "",
+    title: Annotated[str, typer.Option("--title", help="With -g: the model's name in tables.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Evaluate models on tasks through Dagster, so that the UI shows it."""
-    if prompts not in {"project", "clue"}:
-        raise typer.BadParameter("--prompts is `project` or `clue`")
+    with _wrong_use():
+        find_tasks(task or [])
+    if generations:
+        answered = _register(model, generations, base, title, prompts)
+        task = task or answered
+    elif base or title:
+        raise typer.BadParameter("--base and --title describe the model that -g registers")
     _evaluate(model, task, limit, prompts, as_json)
 
 
@@ -167,7 +216,7 @@ def demo(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Examples a task.")] = DEMO_LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate both demo models on a few synthetic samples of every task."""
+    """Evaluate both demo models and the baselines on a few samples of every task."""
     from medeval_assets.resources import all_models
 
     keys = [key for key, spec in all_models(Settings.from_environment()).items() if spec.demo]
@@ -179,9 +228,13 @@ def demo(
 def score(
     task: TaskName,
     predictions: Annotated[Path, typer.Argument(help='JSON lines of {"example_id": …, "text": …}.')],
+    profile: Annotated[
+        str, typer.Option("--profile", help="Whose scoring rules: `corrected`, another profile, or `all`.")
+    ] = CORRECTED,
     as_json: AsJson = False,
 ) -> None:
     """Score answers that any tool produced."""
+    from medeval_assets.engines.external_answers import generation_of
     from medeval_assets.metrics.available import available_metrics
     from medeval_assets.metrics.predictions_file import read_predictions
     from medeval_assets.metrics.score import score as score_rows
@@ -191,17 +244,24 @@ def score(
 
     spec = _task(task)
     settings = Settings.from_environment()
+    metrics = available_metrics(spec, settings)
+    profiles = {"all", *(metric.profile for metric in metrics)}
+    if profile not in profiles:
+        with _wrong_use():
+            raise BadInput(
+                [Problem(f"profile {quoted(profile)}", "there is no such profile", nearest(profile, profiles))]
+            )
     data = read_dataset(spec, settings)
+    test = {example.example_id for example in data.examples if example.split == "test"}
     # Worked examples are no test of a model, whoever was shown them.
-    shots = {shot.example_id for shot in choose_shots(spec, data.examples)}
-    scored = {example.example_id for example in data.examples if example.split == "test"} - shots
-    generations = [row for row in read_predictions(predictions, data.examples) if row["example_id"] in scored]
-    if len(generations) < len(scored):
-        err.print(f"{len(scored) - len(generations)} of {len(scored)} examples have no prediction; they are left out.")
-    rows = metric_table(score_rows(spec, available_metrics(spec, settings), data.examples, generations))
+    scored = test - {shot.example_id for shot in choose_shots(spec, data.examples)}
+    answers = [one for one in read_predictions(predictions, test).predictions if one.example_id in scored]
+    if len(answers) < len(scored):
+        err.print(f"{len(scored) - len(answers)} of {len(scored)} examples have no prediction; they are left out.")
+    rows = metric_table(score_rows(spec, metrics, data.examples, [asdict(generation_of(one)) for one in answers]))
     _show(
-        [{"task": spec.name, "synthetic": data.synthetic, **row} for row in rows],
-        ["metric", "n", "value", "low", "high", "failure_rate"],
+        [{"task": spec.name, "synthetic": data.synthetic, **row} for row in rows if profile in ("all", row["profile"])],
+        ["metric", *(["profile"] if profile == "all" else []), "n", "value", "low", "high", "failure_rate"],
         as_json,
     )
 
@@ -291,6 +351,42 @@ def _task(name: str) -> TaskSpec:
         return find_tasks([name])[0]
 
 
+def _notice_of_access(task: TaskSpec, synthetic: bool) -> None:
+    if task.access is not Access.PUBLIC and not synthetic:
+        err.print(f"These rows are {task.access.value}: {escape(task.licence)}.")
+
+
+def _register(
+    model_keys: Sequence[str], generations: Sequence[str], base: str, title: str, wording: Literal["project", "clue"]
+) -> list[str]:
+    """Make the files the answers of a model; returns their tasks."""
+    from medeval_assets.engines.registration import Registration, refuse_wrong_names, register
+    from medeval_assets.resources import all_models
+
+    if len(model_keys) != 1:
+        raise typer.BadParameter("-g gives the answers of one model: name it with one -m")
+    files: dict[str, Path] = {}
+    for given in generations:
+        name, _, path = given.partition("=")
+        if not path or name in files:
+            raise typer.BadParameter(f"-g takes TASK=FILE, and each task once: {given}")
+        files[name] = Path(path).expanduser()
+    settings = Settings.from_environment()
+    models = all_models(settings)
+    with _wrong_use():
+        chosen = [(task, files[task.name]) for task in find_tasks(list(files))]
+        registration = Registration(model_keys[0], chosen, base, title)
+        refuse_wrong_names(registration, models, settings)
+    for file in register(registration, models, settings, wording):
+        if file.answered < file.prompts:
+            err.print(f"{file.task}: {file.prompts - file.answered} of {file.prompts} prompts have no prediction.")
+        if file.other_prompts:
+            err.print(
+                f"{file.task}: {file.other_prompts} of {file.answered} predictions answer other prompts than ours."
+            )
+    return list(files)
+
+
 def _evaluate(
     model_keys: Sequence[str],
     task_names: Sequence[str] | None,
@@ -303,15 +399,16 @@ def _evaluate(
     settings = Settings.from_environment()
     with _wrong_use():
         specs = find_models(model_keys, all_models(settings))
-        task_keys = [task.name for task in find_tasks(task_names)] if task_names else list(all_tasks())
+        task_keys = [task.name for task in find_tasks(task_names)] if task_names else None
 
+    from medeval_assets.evaluation import cells_of
     from medeval_assets.evaluation import evaluate as run_evaluation
     from medeval_assets.reports.leaderboard_picture import picture
 
-    with _CellBars(len(specs) * len(task_keys)) as bars:
+    cells = cells_of(specs, task_keys)
+    with _CellBars(len(cells)) as bars:
         outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts)
-    chosen = {spec.key for spec in specs}
-    rows = [row for row in outcome.rows if row["model"] in chosen and row["task"] in task_keys]
+    rows = [row for row in outcome.rows if (row["model"], row["task"]) in cells]
     if as_json:
         sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_reports
+from medeval_assets.catalog.external import can_answer
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
 from medeval_assets.errors import BadInput
@@ -21,6 +22,7 @@ from medeval_assets.partitions import grid_key, model_run_request, task_range_ta
 from medeval_assets.progress import Progress
 from medeval_assets.resources import Home, all_models
 from medeval_assets.settings import Settings, keep_libraries_at_home
+from medeval_assets.tasks import all_tasks
 
 # The command line shows problems itself; Dagster's own lines go to the run's log, where the UI shows them.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -37,7 +39,7 @@ class Evaluation:
 def evaluate(
     settings: Settings,
     models: Sequence[ModelSpec],
-    tasks: Sequence[str],
+    tasks: Sequence[str] | None,
     *,
     progress: Progress,
     limit: int | None = None,
@@ -45,6 +47,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
 
+    tasks: None is every task that the model can answer; see `cells_of`.
     A task that fails is left out and reported; the others go on.
     """
     keep_libraries_at_home(settings.home)
@@ -55,10 +58,11 @@ def evaluate(
         add_model_partitions(instance, all_models(settings))
         runs = _Runs(definitions, instance, outcome)
         ready: list[str] = []
-        for group in task_ranges(tasks):
+        cells = cells_of(models, tasks)
+        for group in task_ranges(task for _, task in cells):
             ready += runs.tasks(group, prompts)
         for model in models:
-            for group in task_ranges(ready):
+            for group in task_ranges(task for task in ready if (model.key, task) in cells):
                 runs.model(model, group, limit)
         runs.reports()
     lake = home.open_lake()
@@ -68,6 +72,20 @@ def evaluate(
     except BadInput as error:
         outcome.problems.append(str(error))
     return outcome
+
+
+def cells_of(models: Sequence[ModelSpec], tasks: Sequence[str] | None) -> set[tuple[str, str]]:
+    """The (model, task) that are evaluated.
+
+    Tasks that were asked for are evaluated for every model. Without a choice it is all of them, and for a model whose
+    answers were given, the ones that they were given for.
+    """
+    return {
+        (model.key, task)
+        for model in models
+        for task in (all_tasks() if tasks is None else tasks)
+        if tasks is not None or can_answer(model, task)
+    }
 
 
 class _Runs:

@@ -18,6 +18,8 @@ from medeval_assets.prompts.prompt import Prompt
 class Generation:
     """One row of the generations table: what one model returned for one prompt.
 
+    prompt_sha256: "" where it is not known what was asked.
+    prompt_tokens, generated_tokens: 0 where nothing of it was tokenized here.
     finish_reason: "stop", "length", or "skipped" where the prompt cannot be fitted to the model's context.
     option_logprobs, option_tokens: in the order of the prompt's options; empty for free text and where skipped.
     fitting: JSON of what was shown, truncated and left out; "" where nothing was fitted.
@@ -27,13 +29,13 @@ class Generation:
     prompt_sha256: str
     text: str
     finish_reason: str
-    skip_reason: str
-    prompt_tokens: int
-    generated_tokens: int
-    option_logprobs: tuple[float, ...]
-    option_tokens: tuple[int, ...]
-    fitting: str
-    request_sha256: str
+    skip_reason: str = ""
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    option_logprobs: tuple[float, ...] = ()
+    option_tokens: tuple[int, ...] = ()
+    fitting: str = ""
+    request_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,6 @@ def generate(
                 prompt_sha256=one.prompt.prompt_sha256,
                 text=answer.text,
                 finish_reason=answer.finish_reason,
-                skip_reason="",
                 prompt_tokens=len(one.request.token_ids),
                 generated_tokens=answer.generated_tokens,
                 option_logprobs=answer.option_logprobs,
@@ -142,10 +143,4 @@ def _skipped(one: Prepared) -> Generation:
         text="",
         finish_reason="skipped",
         skip_reason=one.skip_reason,
-        prompt_tokens=0,
-        generated_tokens=0,
-        option_logprobs=(),
-        option_tokens=(),
-        fitting="",
-        request_sha256="",
     )

@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,18 +127,21 @@ class SourceFile:
 
     def json_lines(self) -> list[Row]:
         """One row a line; blank lines are passed over. All bad lines are reported together."""
-        rows: list[Row] = []
-        problems: list[Problem] = []
+        read = list(self.each_json_line())
+        problems = [line for line in read if isinstance(line, Problem)]
+        if problems:
+            raise BadInput(problems)
+        return [line for line in read if isinstance(line, Row)]
+
+    def each_json_line(self) -> Iterator[Row | Problem]:
+        """A row for every good line and a problem for every bad one, in order; blank lines are passed over."""
         for number, line in enumerate(self.lines(), 1):
             if not line.strip():
                 continue
             try:
-                rows.append(Row(f"{self.name}:{number}", self._parsed(line, number)))
+                yield Row(f"{self.name}:{number}", self._parsed(line, number))
             except BadInput as error:
-                problems += error.problems
-        if problems:
-            raise BadInput(problems)
-        return rows
+                yield from error.problems
 
     def _parsed(self, text: str, first_line: int) -> Any:
         try:
