@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medeval_assets.statistics.clusters import cluster_sums
-from medeval_assets.statistics.intervals import wilson
+from medeval_assets.statistics.intervals import ROUNDING, wilson
 from medeval_assets.statistics.power import detectable_difference
-from medeval_assets.statistics.resampling import RESAMPLES, bootstrap_sums, exhaustive, flipped_sums
-from medeval_assets.statistics.student import percentile_tail, student_quantile
+from medeval_assets.statistics.resampling import RESAMPLES, bootstrap_sums, exhaustive, flipped_sums, percentile_ends
+from medeval_assets.statistics.student import student_quantile
 
 MCNEMAR = "mcnemar_exact"
 SIGN_FLIP = "sign_flip"
@@ -24,9 +24,6 @@ Mask = NDArray[np.bool_]
 
 # So many comparisons are resampled at once: of each, 10,000 values of up to four quantities are held.
 _BATCH = 128
-
-# Differences of fractions that are nearer to each other are ties; what rounding adds is far below.
-_TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def compare(scores: PairedScores) -> list[PairedEstimate]:
     the difference d may be from the truth. With w Wilson's upper bound for 0 of C, at most the share w of clusters
     would differ from those seen, by at most 1 ± d: the interval is [d - w·(1 + d), d + w·(1 - d)].
 
-    Bootstrap: 10,000 draws of C clusters, R_A - R_B of each, and its expanded percentiles (see `percentile_tail`).
+    Bootstrap: 10,000 draws of C clusters, R_A - R_B of each, and its expanded percentiles (see `percentile_ends`).
 
     p: where every example is right or wrong, counts once and is its own cluster, the exact test of McNemar
     ("mcnemar_exact"): binomial, with a half, in the examples only one model got right. Otherwise ("sign_flip") A and B
@@ -185,8 +182,7 @@ def _interval(sums: Array, clusters: NDArray[np.int64]) -> Array:
     error = np.sqrt(clusters / (clusters - 1) * (residuals**2).sum(axis=1))
     difference = (value_a - value_b)[:, 0]
     half = np.array([student_quantile(count - 1) for count in clusters.tolist()]) * error
-    # Rounding leaves about 1e-16 of residuals that vanish.
-    flat = error < 1e-12
+    flat = error < ROUNDING
     other = np.array([wilson(0, count)[1] for count in clusters.tolist()])
     low = np.where(flat, difference - other * (1 + difference), np.maximum(difference - half, -1.0))
     high = np.where(flat, difference + other * (1 - difference), np.minimum(difference + half, 1.0))
@@ -205,12 +201,7 @@ def _bootstrap(sums: Array, shared: Mask, clusters: NDArray[np.int64]) -> Array:
         if not shared.all():
             over_a, under_a, over_b, under_b = (bootstrap_sums(part) for part in sums[:, ~shared])
             drawn[~shared] = over_a / under_a - over_b / under_b
-    drawn[~np.isfinite(drawn)] = np.nan
-    ends = np.empty((2, len(shared)))
-    for count in np.unique(clusters).tolist():
-        tail = percentile_tail(count)
-        ends[:, clusters == count] = np.nanquantile(drawn[clusters == count], [tail, 1 - tail], axis=1)
-    return ends
+    return percentile_ends(drawn, clusters)
 
 
 def _mcnemar(only_a: NDArray[np.int64], only_b: NDArray[np.int64]) -> Array:
@@ -232,7 +223,7 @@ def _sign_flip(sums: Array, shared: Mask) -> Array:
     seen = _difference(over.sum(axis=1), under.sum(axis=1), all_over, all_under)
     flipped = _difference(flipped_over.T, flipped_under.T, all_over, all_under)
     # Written so that a way that leaves one side without denominators counts as reaching.
-    reached = (~(np.abs(flipped) < np.abs(seen) - _TIE)).sum(axis=0)
+    reached = (~(np.abs(flipped) < np.abs(seen) - ROUNDING)).sum(axis=0)
     if exhaustive(sums.shape[2]):
         share: Array = reached / len(flipped)
         return share

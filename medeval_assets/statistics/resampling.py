@@ -6,11 +6,15 @@ task is resampled by one matrix product.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+from medeval_assets.statistics.student import student_quantile
 
 RESAMPLES = 10_000
 
@@ -38,6 +42,23 @@ def flipped_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     clusters = values.shape[1]
     return _products(_signs, 2**clusters if exhaustive(clusters) else RESAMPLES, values)
+
+
+def percentile_ends(drawn: NDArray[np.float64], clusters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(2, m) low and high ends of 95 % intervals from (m, 10,000) values of draws of (m,) numbers of clusters, ≥ 2.
+
+    They are the percentiles at Φ(±sqrt(C/(C-1))·t), t the quantile of Student's distribution with C-1 degrees (T. C.
+    Hesterberg 2015, The American Statistician 69:371-386). A bootstrap takes the variance of a sample for that of what
+    it was drawn from, and knows no t: between the 2.5th and the 97.5th percentile, which these replace, intervals are
+    too short by 18 % at 10 clusters, 6 % at 30 and 1 % at 200. A draw without a value is NaN or infinite and left out.
+    """
+    finite = np.where(np.isfinite(drawn), drawn, np.nan)
+    ends = np.empty((2, len(drawn)))
+    for count in np.unique(clusters).tolist():
+        rows = clusters == count
+        tail = NormalDist().cdf(-math.sqrt(count / (count - 1)) * student_quantile(count - 1))
+        ends[:, rows] = np.nanquantile(finite[rows], [tail, 1 - tail], axis=1)
+    return ends
 
 
 def exhaustive(clusters: int) -> bool:
