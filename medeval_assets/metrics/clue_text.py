@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from medeval_assets.metrics.clue import CUT, FIRST_TWICE, Rule, Rung, changing, counting, cut_at_end_mark, ladder
 from medeval_assets.metrics.metric import Metric, Response, Score
 
-_SCIBERT = "scibert_scivocab_uncased.8"
+_SCIBERT = "scibert_scivocab_uncased.l8"
 # bert-score knows no layer for it; the fork that the benchmark's requirements name (dadaamin/bert_score) does.
-_CLINICAL_BERT = "bio_clinicalbert.9"
+_CLINICAL_BERT = "Bio_ClinicalBERT.l9"
 
 ENCODER: Mapping[str, str] = {"meqsum": _SCIBERT, "problem_summary": _CLINICAL_BERT, "medisumqa": _CLINICAL_BERT}
 """Task → encoder and layer, as they end the names of BERTScore's metrics: `bertscore_f1.<encoder>`."""
@@ -77,5 +78,9 @@ def text_ladder(metric: Metric, task: str) -> tuple[Rung, ...]:
 
 
 def text_ladders(metrics: Iterable[Metric], task: str) -> tuple[Rung, ...]:
-    """The ladders of several metrics, one after another."""
-    return tuple(rung for metric in metrics for rung in text_ladder(metric, task))
+    """The ladders of several metrics, rule by rule: metrics that read the same texts follow one another.
+
+    ROUGE's types, and BERTScore's values under one encoder, then share the work.
+    """
+    rows = zip_longest(*(text_ladder(metric, task) for metric in metrics))
+    return tuple(rung for row in rows for rung in row if rung is not None)

@@ -158,9 +158,9 @@ class Identical:
 
 
 def test_the_encoder_is_the_one_of_june_2024() -> None:
-    scibert, clinical = "scibert_scivocab_uncased.8", "bio_clinicalbert.9"
+    scibert, clinical = "scibert_scivocab_uncased.l8", "Bio_ClinicalBERT.l9"
     assert dict(ENCODER) == {"meqsum": scibert, "problem_summary": clinical, "medisumqa": clinical}
-    for encoder in (scibert, clinical, "all-minilm-l6-v2.6"):
+    for encoder in (scibert, clinical, "all-minilm-l6-v2.l5"):
         for task in all_tasks():
             known = bool(text_ladder(Identical(f"bertscore_f1.{encoder}"), task))
             assert known == (encoder == ENCODER.get(task))
@@ -353,6 +353,14 @@ def test_every_metric_of_a_task_of_the_benchmark_has_a_ladder_and_no_other_task_
 def test_ladders_of_metrics_the_benchmark_does_not_have() -> None:
     assert ladder(ROUGE[0], []) == ()
     assert text_ladders([Rouge("rougeLsum", "ROUGE-Lsum")], "meqsum") == text_ladders(ROUGE, "pubmedqa") == ()
+
+
+def test_metrics_of_the_same_texts_follow_one_another() -> None:
+    names = [f"bertscore_{part}.{ENCODER['problem_summary']}" for part in ("f1", "precision", "recall")]
+    steps = text_ladders([Identical("umls_f1"), *map(Identical, names)], "problem_summary")
+    assert [(rung.rule, rung.name) for rung in steps if rung.name != "umls_f1"] == [
+        (rule, name) for rule in ("cut", "lower_case", "first_twice") for name in names
+    ]
 
 
 @pytest.mark.parametrize("task", ["mednli", "meqsum", "problem_summary", "medisumqa", "medisumcode", "longhealth_1"])
