@@ -13,7 +13,7 @@ from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
 from medeval_assets.metrics.available import available_metrics
 from medeval_assets.metrics.clue import Rung
 from medeval_assets.metrics.metric import CLUE
-from medeval_assets.reports.leaderboard import leaderboard as leaderboard_rows
+from medeval_assets.reports.lake_leaderboard import evaluated_cells, leaderboard_rows
 from medeval_assets.reports.leaderboard_page import markdown_table
 from medeval_assets.reports.leaderboard_picture import picture
 from medeval_assets.reports.published import read_published
@@ -49,23 +49,10 @@ def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
 def _make(home: Home, run_id: str) -> dict[str, Any]:
     """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
-    tasks = list(all_tasks())
-    models = list(home.models())
-    cells = [key for key in lake.keys("metric_tables") if key.task in tasks]
-    known = {key: rank for rank, key in enumerate(models)}
-    cells.sort(key=lambda key: (tasks.index(key.task), known.get(key.model, len(known)), key.model))
-    metrics = [input_record(lake, key) for key in cells]
-    datasets = [input_record(lake, LakeKey("datasets", task=task)) for task in dict.fromkeys(key.task for key in cells)]
+    cells = evaluated_cells(lake, all_tasks(), list(home.models()))
+    metrics = [record for records in cells.values() for record in records]
+    datasets = [input_record(lake, LakeKey("datasets", task=task)) for task in cells]
     published = SourceFile(home.settings.bundled / "reference" / "published.csv")
-
-    def rows() -> list[dict[str, Any]]:
-        tables = [
-            (key.model, key.task, record.synthetic, lake.rows(key)) for key, record in zip(cells, metrics, strict=True)
-        ]
-        chance = {record.task: _chance(lake.rows(record.key)) for record in datasets}
-        known = {task: value for task, value in chance.items() if value is not None}
-        return leaderboard_rows(tables, all_tasks(), read_published(published), known)
-
     table = keep(
         lake,
         LakeKey("leaderboard"),
@@ -74,17 +61,11 @@ def _make(home: Home, run_id: str) -> dict[str, Any]:
             inputs=tuple(record.as_input() for record in [*metrics, *datasets]),
             raw_files=(RawFileRecord(**asdict(published.record)),),
         ),
-        rows,
+        lambda: leaderboard_rows(lake, all_tasks(), cells, read_published(published)),
         run_id=run_id,
         like=metrics,
     )
-    return table_metadata(lake, replace(table, metadata=_pages(home, len(cells))))
-
-
-def _chance(rows: list[dict[str, Any]]) -> float | None:
-    """What guessing among the options gives on average; None for a task without options."""
-    counts = [len(row["options"]) for row in rows if row["split"] == "test"]
-    return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
+    return table_metadata(lake, replace(table, metadata=_pages(home, len(metrics))))
 
 
 def _pages(home: Home, cells: int) -> dict[str, Any]:

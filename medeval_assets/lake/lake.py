@@ -95,14 +95,14 @@ class Lake:
         self._put(key, _encode(table, record))
         return record
 
-    def read(self, key: LakeKey) -> pa.Table:
-        """The current table; BadInput where it is missing or unreadable."""
+    def read(self, key: LakeKey, columns: Sequence[str] | None = None) -> pa.Table:
+        """The current table, or some of its columns; BadInput where it is missing or unreadable."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with self._fs.open(self.path(key), "rb") as file:
-                return pq.read_table(file)
+                return pq.read_table(file, columns=None if columns is None else list(columns))
         except FileNotFoundError as error:
             raise BadInput([Problem(str(key), "there is no such table", "Materialize it first.")]) from error
         except (pa.ArrowException, OSError) as error:

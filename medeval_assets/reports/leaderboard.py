@@ -16,7 +16,7 @@ CellTable = tuple[str, str, bool, Sequence[Mapping[str, Any]]]
 CLUE_TASK = "clue"
 """Where the scores over several tasks stand: a task of its own name."""
 
-_TAKEN_OVER = (
+TAKEN_OVER = (
     "metric",
     "title",
     "profile",
@@ -58,7 +58,7 @@ def leaderboard(
             "model": model,
             "task": task,
             "group": tasks[task].group.value,
-            **{column: row[column] for column in _TAKEN_OVER},
+            **{column: row[column] for column in TAKEN_OVER},
             "synthetic": synthetic,
             "chance": chance.get(task) if row["headline"] else None,
         }

@@ -1,0 +1,56 @@
+"""The leaderboard of what is in a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medeval_assets.catalog.task_spec import TaskSpec
+from medeval_assets.errors import BadInput, Problem
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.reports.leaderboard import TAKEN_OVER, CellTable, leaderboard
+from medeval_assets.reports.published import Key, Published
+
+
+def evaluated_cells(lake: Lake, tasks: Mapping[str, TaskSpec], models: Sequence[str]) -> dict[str, list[LineageRecord]]:
+    """Task → the records of its metric tables, tasks and models in the order given, unknown models last by name."""
+    rank = {model: number for number, model in enumerate(models)}
+    keys = [key for key in lake.keys("metric_tables") if key.task in tasks]
+    keys.sort(key=lambda key: (rank.get(key.model, len(rank)), key.model))
+    cells = {task: [_record(lake, key) for key in keys if key.task == task] for task in tasks}
+    return {task: records for task, records in cells.items() if records}
+
+
+def leaderboard_rows(
+    lake: Lake,
+    tasks: Mapping[str, TaskSpec],
+    cells: Mapping[str, Sequence[LineageRecord]],
+    published: Mapping[Key, Published],
+) -> list[dict[str, Any]]:
+    """The leaderboard's rows for the cells that `evaluated_cells` found. Their tasks' datasets are read for chance."""
+    tables: list[CellTable] = []
+    for task, records in cells.items():
+        rows: dict[str, list[dict[str, Any]]] = {record.model: [] for record in records}
+        for row in lake.read_models([record.key for record in records], TAKEN_OVER).to_pylist():
+            rows[row["model"]].append(row)
+        tables += [(record.model, task, record.synthetic, rows[record.model]) for record in records]
+    chance = {task: _chance(lake, task) for task in cells}
+    known = {task: value for task, value in chance.items() if value is not None}
+    return leaderboard(tables, tasks, published, known)
+
+
+def _record(lake: Lake, key: LakeKey) -> LineageRecord:
+    record = lake.record(key)
+    if record is None:
+        raise BadInput([Problem(str(key), "the table is gone", "Run it again.")])
+    return record
+
+
+def _chance(lake: Lake, task: str) -> float | None:
+    """What guessing among the options gives on average; None for a task without options."""
+    table = lake.read(LakeKey("datasets", task=task), ["options", "split"])
+    rows = zip(table.column("options").to_pylist(), table.column("split").to_pylist(), strict=True)
+    counts = [len(options) for options, split in rows if split == "test"]
+    return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
