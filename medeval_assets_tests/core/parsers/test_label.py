@@ -43,3 +43,9 @@ def test_lenient(text: str, expected: Parsed[str]) -> None:
 def test_ten_megabytes_are_read(piece: str) -> None:
     text = (piece * (10_000_000 // len(piece) + 1))[:10_000_000]
     assert label.lenient(f"entailment\n\n{text}x", OPTIONS).value == "entailment"
+
+
+@pytest.mark.parametrize("answer", ["Enta\u0131lment, I would say", "the answer is: enta\u0130lment"])
+def test_a_turkish_i_is_an_i(answer: str) -> None:
+    # `re` takes it for an i when it ignores case, while case folding does not: the label was then not found.
+    assert label.lenient(answer, OPTIONS).value == "entailment"
