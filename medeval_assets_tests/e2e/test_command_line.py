@@ -52,7 +52,8 @@ def test_models_are_those_of_the_catalog_and_of_the_home(medeval: Medeval, tiny_
 
     assert outcome.returncode == 0
     rows = {row["key"]: row for row in json.loads(outcome.stdout)}
-    assert [key for key, row in rows.items() if row["demo"]] == [DEMO_MODEL, f"{DEMO_MODEL}-plain"]
+    baselines = [f"baseline-{kind}" for kind in ("majority", "random", "copy")]
+    assert [key for key, row in rows.items() if row["demo"]] == [DEMO_MODEL, f"{DEMO_MODEL}-plain", *baselines]
     assert rows[tiny_model]["role"] == "biomedical"
     assert all(row["base"] is None or row["base"] in rows for row in rows.values())
 
