@@ -17,7 +17,7 @@ def cluster_codes(names: Iterable[str]) -> NDArray[np.int64]:
 def cluster_sums(values: NDArray[np.float64], clusters: NDArray[np.int64]) -> NDArray[np.float64]:
     """(…, C) sums over the examples of each cluster; values: (…, n); clusters: (n,), every code of 0 … C-1 occurs."""
     order = np.argsort(clusters, kind="stable")
+    # Not by an index in brackets: that leaves the rows' layout, and so the order in which they add, to their number.
+    ordered = np.take(values, order, axis=-1)
     starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    if len(starts) == len(order):
-        return values[..., order]
-    return np.add.reduceat(values[..., order], starts, axis=-1)
+    return ordered if len(starts) == len(order) else np.add.reduceat(ordered, starts, axis=-1)

@@ -76,8 +76,8 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], clusters: 
 
     Where numerators are 0 or 1, denominators 1 and no two examples in a cluster, the standard error is sqrt(p(1-p)/n)
     and the interval Wilson's ("wilson"). Otherwise the standard error is that of the linearised ratio estimator
-    (Cochran 1977, Sampling Techniques, 3rd ed., ch. 6): with E_c the sums over the C
-    clusters of the residuals numerator - R·denominator, SE² = C/(C-1) · ΣE_c² / (Σ denominators)². With denominators of 1 these are the clustered
+    (Cochran 1977, Sampling Techniques, 3rd ed., ch. 6): with E_c the sums over the C clusters of the residuals
+    numerator - R·denominator, SE² = C/(C-1) · ΣE_c² / (Σ denominators)². With denominators of 1 these are the clustered
     standard errors of Miller 2024 (arXiv 2411.00640), but with the finite-cluster correction C/(C-1), which the paper
     leaves out. Of three intervals one then applies:
 

@@ -127,11 +127,13 @@ def _batch(a: Array, da: Array, b: Array, db: Array, codes: NDArray[np.int64]) -
 
     with np.errstate(invalid="ignore", divide="ignore"):
         value_a, value_b = sums[[0, 2]].sum(axis=2) / sums[[1, 3]].sum(axis=2)
-    error, low, high = _placed(spread, _interval(sums[:, spread], clusters[spread]))
-    drawn_low, drawn_high = _placed(spread, _bootstrap(sums[:, spread], shared[spread], clusters[spread]))
+    error, low, high = _placed(spread, _interval(np.compress(spread, sums, axis=1), clusters[spread]))
+    drawn_low, drawn_high = _placed(
+        spread, _bootstrap(np.compress(spread, sums, axis=1), shared[spread], clusters[spread])
+    )
     mcnemar = np.where(binary, _mcnemar(outcomes["only_a"], outcomes["only_b"]), np.nan)
     flipped = known & ~single
-    p = np.where(single, mcnemar, _placed(flipped, _sign_flip(sums[:, flipped], shared[flipped])))
+    p = np.where(single, mcnemar, _placed(flipped, _sign_flip(np.compress(flipped, sums, axis=1), shared[flipped])))
 
     columns: dict[str, Array] = {
         "value_a": value_a,
