@@ -95,11 +95,14 @@ def tasks(as_json: AsJson = False) -> None:
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """List the models of the catalog and of `incoming/`."""
-    from medeval_assets.resources import all_models
+    """List the models of the catalog, of `incoming/` and of `external/`; tell what keeps a folder from being one."""
+    from medeval_assets.resources import all_models, model_problems
 
-    rows = [spec.model_dump(mode="json") for spec in all_models(Settings.from_environment()).values()]
+    settings = Settings.from_environment()
+    rows = [spec.model_dump(mode="json") for spec in all_models(settings).values()]
     _show(rows, ["key", "role", "base", "checkpoint", "chat_template", "size"], as_json)
+    for problem in model_problems(settings):
+        err.print(str(problem), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

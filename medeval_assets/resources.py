@@ -14,6 +14,7 @@ from medeval_assets.catalog.external import external_models
 from medeval_assets.catalog.incoming import incoming_models
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.models_file import read_models
+from medeval_assets.errors import Problem
 from medeval_assets.lake.lake import Lake
 from medeval_assets.settings import Settings, keep_libraries_at_home
 
@@ -45,7 +46,23 @@ class Home(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only f
 
 def all_models(settings: Settings) -> dict[str, ModelSpec]:
     """Every model there is: the catalog's, the complete checkpoints under `<home>/incoming`, then `<home>/external`."""
+    return _found(settings)[0]
+
+
+def model_problems(settings: Settings) -> list[Problem]:
+    """Everything that keeps folders under `<home>/incoming` and `<home>/external` from being models."""
+    return _found(settings)[1]
+
+
+def _found(settings: Settings) -> tuple[dict[str, ModelSpec], list[Problem]]:
     models = read_models(settings.catalog_files)
-    incoming, _ = incoming_models(settings.incoming, models)
-    external, _ = external_models(settings.external, models | incoming)
-    return models | incoming | external
+    problems: list[Problem] = []
+    for place, look in ((settings.incoming, incoming_models), (settings.external, external_models)):
+        found, wrong = look(place, models)
+        models |= found
+        problems += [
+            Problem(f"{place.name}/{problem.where}", problem.what, problem.remedy)
+            for listed in wrong.values()
+            for problem in listed
+        ]
+    return models, problems

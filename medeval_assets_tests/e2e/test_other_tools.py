@@ -95,6 +95,16 @@ def test_answers_are_registered_evaluated_and_replaced(medeval: Medeval, home: P
     assert (second["value"], second["n"], second["failure_rate"]) == (0.0, 15, 1.0)
 
 
+def test_folders_that_are_no_model_are_told_with_the_models(medeval: Medeval, home: Path) -> None:
+    (home / "external" / "my-gpt").mkdir(parents=True)
+    (home / "incoming" / "new-7b").mkdir(parents=True)
+    outcome = medeval("models", "--json")
+    assert outcome.returncode == 0
+    assert {row["key"] for row in json.loads(outcome.stdout)}.isdisjoint({"my-gpt", "new-7b"})
+    assert "external/my-gpt: no file named like <task>.jsonl" in outcome.stderr
+    assert "incoming/new-7b/config.json" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
