@@ -24,8 +24,9 @@ def recall(said: Set[str], meant: Set[str]) -> float:
 
 
 def f1(said: Set[str], meant: Set[str]) -> float:
-    """Harmonic mean of precision and recall, 2·|both| / (|said| + |meant|); 0 where either is empty."""
-    return 2 * len(said & meant) / (len(said) + len(meant)) if said and meant else 0.0
+    """Harmonic mean of precision p and recall r, 2·p·r / (p + r); 0 where both are."""
+    p, r = precision(said, meant), recall(said, meant)
+    return 2 * p * r / (p + r) if p + r else 0.0
 
 
 @dataclass(frozen=True)
