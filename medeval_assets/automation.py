@@ -79,7 +79,9 @@ def _tasks_without_prompts(home: Home) -> list[str]:
 def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list[dg.RunRequest] | dg.SkipReason:
     """Every model on every task; cells in which nothing changed cost no model load."""
     models = home.models()
-    keys = [key for key in context.instance.get_dynamic_partitions("models") if key in models]
+    # Answers from elsewhere do not come by themselves: they are evaluated when they are registered.
+    known = [key for key in context.instance.get_dynamic_partitions("models") if key in models]
+    keys = [key for key in known if models[key].source != "generations"]
     if not keys:
         return dg.SkipReason("no model is a partition yet")
     week = context.scheduled_execution_time.date().isoformat()

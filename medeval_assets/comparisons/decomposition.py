@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEWEST_FOR_A_SLOPE = 10
+_TAIL = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def decomposition(
 
     The length's part is the slope of the contributions on log(characters of A / characters of B) by least squares,
     times the sum of those logarithms: what would go if both wrote equally much and all else stayed. It is a
-    description, not an experiment: a model may also write more because it knows more.
+    description, not an experiment: a model may also write more because it knows more. Where one model's answers are
+    nearly always the longer ones, nothing is known about equal lengths, and the part is 0.
     """
     lost = cut if free_text else cut & failed
     truncated = lost.any(axis=0)
@@ -65,8 +67,11 @@ def decomposition(
 
 def _with_length(contributions: NDArray[np.float64], characters: NDArray[np.int64]) -> float:
     ratio = np.log1p(characters[0]) - np.log1p(characters[1])
-    spread = float(np.square(ratio - ratio.mean()).sum()) if len(ratio) >= _FEWEST_FOR_A_SLOPE else 0.0
-    if spread <= 1e-12:
+    if len(ratio) < _FEWEST_FOR_A_SLOPE:
+        return 0.0
+    shortest, longest = np.quantile(ratio, [_TAIL, 1 - _TAIL])
+    spread = float(np.square(ratio - ratio.mean()).sum())
+    if shortest > 0 or longest < 0 or spread <= 1e-12:
         return 0.0
     slope = float((contributions * (ratio - ratio.mean())).sum()) / spread
     return slope * float(ratio.sum())

@@ -123,6 +123,17 @@ def test_what_goes_with_the_length_of_free_text_is_set_apart() -> None:
     assert parts(row) == (pytest.approx(0, abs=1e-12), pytest.approx(row["difference"]), 0.0, 0.0)
 
 
+def test_a_length_that_only_one_model_writes_at_explains_nothing() -> None:
+    # The model always writes more, by one to twelve words: what it would score at the base's length is not known.
+    examples = [Example(f"e{number}", f"e{number}", {}, ("one two three four",)) for number in range(12)]
+    given = {
+        "bio": [answer(f"e{number}", "one" + " other" * (number + 1)) for number in range(12)],
+        "base": [answer(f"e{number}", "one two") for number in range(12)],
+    }
+    (row,) = compared(replace(task(ROUGE[:1]), output=Output.TEXT), ROUGE[:1], examples, given)
+    assert (row["from_length"], row["from_answers"]) == (0.0, pytest.approx(row["difference"]))
+
+
 def test_a_micro_average_is_compared_as_one() -> None:
     # e1: both find the one mention; e2: the model finds 2 of 2, the base none and says so.
     examples = [Example("e1", "e1", {}, ("gout",)), Example("e2", "e2", {}, ("flu", "mumps"))]
