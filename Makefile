@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser bench bench-generation clean
+.PHONY: help demo ui test lint format types unit test-browser test-umls bench bench-generation bench-statistics bench-reports clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,6 +54,16 @@ unit: $(VENV)/test.stamp ## The tests
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
 
+# scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
+.umls/umls.stamp: pyproject.toml
+	$(PYTHON) -m venv .umls
+	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "pytest>=8.4" "pytest-timeout>=2.4" tokenizers
+	.umls/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+test-umls: .umls/umls.stamp ## UMLS concepts through the real scispaCy linker
+	OMP_NUM_THREADS=1 .umls/bin/python -m pytest -m umls medeval_assets_tests/core/metrics/test_umls_f1.py
+
 bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 	$(BIN)/python benchmarks/definitions_load.py
 
@@ -67,5 +77,13 @@ bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 bench-generation: .bench/bin/lm_eval ## Generation and option scoring against the plain loop and lm-eval
 	PYTHONPATH=. .bench/bin/python benchmarks/generation.py
 
+bench-statistics: $(VENV)/test.stamp ## ROUGE, BERTScore and resampling against the packages they come from
+	PYTHONPATH=. $(BIN)/python benchmarks/rouge.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bertscore.py
+	PYTHONPATH=. $(BIN)/python benchmarks/resampling.py
+
+bench-reports: $(VENV)/test.stamp ## Leaderboard and comparisons of 10 to 200 models
+	PYTHONPATH=. $(BIN)/python benchmarks/reports.py
+
 clean: ## Remove the environment and everything the demo made
-	rm -rf $(VENV) .bench $(HOME_DIR)
+	rm -rf $(VENV) .bench .umls $(HOME_DIR)

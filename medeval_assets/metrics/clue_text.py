@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from medeval_assets.metrics.clue import CUT, FIRST_TWICE, Rule, Rung, changing, counting, cut_at_end_mark, ladder
 from medeval_assets.metrics.metric import Metric, Response, Score
+from medeval_assets.metrics.umls_f1 import without_abbreviations
 
 _SCIBERT = "scibert_scivocab_uncased.l8"
 # bert-score knows no layer for it; the fork that the benchmark's requirements name (dadaamin/bert_score) does.
@@ -50,6 +51,8 @@ def _rules(*parts: tuple[Sequence[str], Sequence[Rule]]) -> Mapping[str, Sequenc
 _TRIMMED = changing("cut", trimmed)
 _LOWER_CASE = changing("lower_case", lower_case)
 _EMPTY = counting("empty", zero_where_empty)
+# The benchmark asks its linker to resolve abbreviations, but has nothing in its pipeline that finds them.
+_ABBREVIATIONS = Rule("abbreviations", lambda rung: replace(rung, metric=without_abbreviations(rung.metric)))
 
 _RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "meqsum": _rules(
@@ -59,12 +62,12 @@ _RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
     "problem_summary": _rules(
         (_ROUGE, (CUT, FIRST_TWICE)),
         (_bertscore("problem_summary"), (CUT, _LOWER_CASE, FIRST_TWICE)),
-        (_CONCEPTS, (CUT, _EMPTY, FIRST_TWICE)),
+        (_CONCEPTS, (CUT, _ABBREVIATIONS, _EMPTY, FIRST_TWICE)),
     ),
     "medisumqa": _rules(
         (_ROUGE, (_TRIMMED, FIRST_TWICE)),
         (_bertscore("medisumqa"), (_TRIMMED, FIRST_TWICE)),
-        (_CONCEPTS, (_TRIMMED, _EMPTY, FIRST_TWICE)),
+        (_CONCEPTS, (_TRIMMED, _ABBREVIATIONS, _EMPTY, FIRST_TWICE)),
     ),
 }
 
