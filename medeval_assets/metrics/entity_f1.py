@@ -6,10 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from medeval_assets.metrics.metric import CORRECTED, Metric, Response, Score
 from medeval_assets.metrics.pairing import most_pairs
 from medeval_assets.parsers import entities
+from medeval_assets.parsers.parsed import Parsed
 from medeval_assets.parsers.phrases import FUNCTION_WORDS
 
 _WORD = re.compile(r"[^\W_]+")
@@ -31,6 +33,10 @@ class Counts:
     true_positives: int
     false_positives: int
     false_negatives: int
+
+
+Mentions = tuple[str, ...]
+Match = Callable[[Sequence[str], Sequence[str]], Counts]
 
 
 def counts(found: Sequence[str], annotated: Sequence[str]) -> Counts:
@@ -89,19 +95,19 @@ class EntityMetric:
 
     name: str
     title: str
-    match: Callable[[Sequence[str], Sequence[str]], Counts]
+    match: Match
     weights: Weights
     macro: bool = False
     profile: str = CORRECTED
     reads_likelihood: bool = False
 
     def scores(self, responses: Sequence[Response]) -> list[Score | None]:
-        return [self._score(response) for response in responses]
+        answers = tuple((response.text, response.example.targets) for response in responses)
+        return [self._score(*matched) for matched in zip(responses, _matched(self.match, answers), strict=True)]
 
-    def _score(self, response: Response) -> Score:
-        parsed = entities.mentions(response.text)
+    def _score(self, response: Response, read: tuple[Parsed[Mentions], Counts]) -> Score:
+        (parsed, matched), weights = read, self.weights
         found, annotated = parsed.value or (), response.example.targets
-        matched, weights = self.match(found, annotated), self.weights
         hits = weights.hit * matched.true_positives
         total = hits + weights.extra * matched.false_positives + weights.missed * matched.false_negatives
         if not self.macro:
@@ -110,6 +116,16 @@ class EntityMetric:
         rightly_none = not (found or annotated or parsed.failure)
         value = 1.0 if rightly_none else hits / total if total else 0.0
         return Score(value, rule=parsed.rule, failure=parsed.failure)
+
+
+@lru_cache(maxsize=2)
+def _matched(match: Match, answers: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[Parsed[Mentions], Counts]]:
+    """Each (answer, annotated mentions) read and matched.
+
+    Kept for both ways to match, as six metrics ask each of them about the same answers.
+    """
+    read = [(entities.mentions(text), annotated) for text, annotated in answers]
+    return [(parsed, match(parsed.value or (), annotated)) for parsed, annotated in read]
 
 
 ENTITY_F1: tuple[Metric, ...] = tuple(
