@@ -25,6 +25,9 @@ Mask = NDArray[np.bool_]
 # So many comparisons are resampled at once: of each, 10,000 values of up to four quantities are held.
 _BATCH = 128
 
+# No p is 0: this stands for those that are too small to be written.
+_LEAST_P = np.finfo(np.float64).tiny
+
 
 @dataclass(frozen=True)
 class PairedScores:
@@ -45,7 +48,7 @@ class PairedScores:
 class PairedEstimate:
     """One comparison; see `compare` for the formulas. Fractions; None where the data do not determine a value.
 
-    n, clusters: examples with a denominator on either side, and the groups they form.
+    n: examples; clusters: the independent groups of those with a denominator on either side.
     low, high: the 95 % interval of the difference A - B by the clustered standard error.
     bootstrap_low, bootstrap_high: the same by resampling clusters.
     p: two-sided, of no difference; test: how it was made: one of the module's constants.
@@ -144,14 +147,9 @@ def _batch(a: Array, da: Array, b: Array, db: Array, codes: NDArray[np.int64]) -
         "high": high,
         "bootstrap_low": drawn_low,
         "bootstrap_high": drawn_high,
-        "p": p,
-        "mcnemar_p": mcnemar,
-        "detectable": np.array(
-            [
-                detectable_difference(e, c - 1) if e > 0 else np.nan
-                for e, c in zip(error, clusters.tolist(), strict=True)
-            ]
-        ),
+        "p": np.maximum(p, _LEAST_P),
+        "mcnemar_p": np.maximum(mcnemar, _LEAST_P),
+        "detectable": _detectable(error, clusters),
     }
     return [
         PairedEstimate(
@@ -191,6 +189,11 @@ def _interval(sums: Array, clusters: NDArray[np.int64]) -> Array:
     return np.stack([np.where(flat, 0.0, error), low, high])
 
 
+def _detectable(error: Array, clusters: NDArray[np.int64]) -> Array:
+    pairs = zip(error.tolist(), clusters.tolist(), strict=True)
+    return np.array([detectable_difference(each, count - 1) if each > 0 else np.nan for each, count in pairs])
+
+
 def _bootstrap(sums: Array, shared: Mask, clusters: NDArray[np.int64]) -> Array:
     """(2, k): low and high."""
     drawn = np.empty((len(shared), RESAMPLES))
@@ -198,8 +201,10 @@ def _bootstrap(sums: Array, shared: Mask, clusters: NDArray[np.int64]) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         if shared.any():
             over_a, under, over_b, _ = sums[:, shared]
-            distinct, which = np.unique(under, axis=0, return_inverse=True)
-            drawn[shared] = bootstrap_sums(over_a - over_b) / bootstrap_sums(distinct)[which]
+            # Most metrics of a task have the same denominators: these are resampled once.
+            distinct = {row.tobytes(): row for row in under}
+            drawn_under = dict(zip(distinct, bootstrap_sums(np.stack(list(distinct.values()))), strict=True))
+            drawn[shared] = bootstrap_sums(over_a - over_b) / np.stack([drawn_under[row.tobytes()] for row in under])
         if not shared.all():
             over_a, under_a, over_b, under_b = (bootstrap_sums(part) for part in sums[:, ~shared])
             drawn[~shared] = over_a / under_a - over_b / under_b

@@ -21,9 +21,9 @@ RESAMPLES = 10_000
 _SEED = 20240826
 _BOOTSTRAP, _FLIPS = 0, 1
 
-# A block of draws is at most this many bytes; the last 64 blocks are kept: 64 MiB, which is all draws of both kinds
-# for 3,000 clusters. Of more clusters the draws are made anew each time.
-_BLOCK = 2**20
+# A block of draws is at most this many bytes, and the last 16 of a kind are kept: 128 MiB in all, which is every draw
+# for 6,000 clusters. For more of them the draws are made anew each time.
+_BLOCK = 2**22
 
 
 def bootstrap_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ def _products(
     size = _rows(values.shape[1])
     for block, start in enumerate(range(0, count, size)):
         factors = draws(values.shape[1], block)[: count - start].astype(np.float64)
-        sums[:, start : start + size] = rounded @ factors.T
+        sums[:, start : start + size] = (factors @ rounded.T).T
     return sums
 
 
@@ -97,19 +97,21 @@ def _rows(clusters: int) -> int:
     return max(1, _BLOCK // clusters)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _weights(clusters: int, block: int) -> NDArray[np.int8]:
     """(rows, C) how often each cluster is drawn, in C draws a row."""
     rows = min(_rows(clusters), RESAMPLES)
     bits = _bits(_BOOTSTRAP, clusters, block, rows * clusters * 4).view("<u4").reshape(rows, clusters)
     # Multiplying and shifting maps 32 random bits to 0 … C-1; no outcome is off by more than C in 2^32.
-    drawn = (bits.astype(np.uint64) * np.uint64(clusters)) >> np.uint64(32)
-    drawn += np.arange(rows, dtype=np.uint64)[:, None] * np.uint64(clusters)
-    counts = np.bincount(drawn.ravel().astype(np.intp), minlength=rows * clusters)
+    drawn = np.multiply(bits, np.uint64(clusters), dtype=np.uint64)
+    drawn >>= np.uint64(32)
+    drawn += np.arange(0, rows * clusters, clusters, dtype=np.uint64)[:, None]
+    counts = np.bincount(drawn.ravel().view(np.int64), minlength=rows * clusters)
+    # A count above 127 takes 128 clusters at least and a chance below 1e-200.
     return counts.reshape(rows, clusters).astype(np.int8)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _signs(clusters: int, block: int) -> NDArray[np.int8]:
     rows = min(_rows(clusters), RESAMPLES)
     if exhaustive(clusters):
@@ -121,4 +123,4 @@ def _signs(clusters: int, block: int) -> NDArray[np.int8]:
 def _bits(kind: int, clusters: int, block: int, size: int) -> NDArray[np.uint8]:
     # numpy keeps the raw stream of a bit generator from version to version; that of its distributions may change.
     raw = np.random.PCG64(np.random.SeedSequence([_SEED, kind, clusters, block])).random_raw((size + 7) // 8)
-    return raw.astype("<u8").view(np.uint8)[:size]
+    return raw.astype("<u8", copy=False).view(np.uint8)[:size]

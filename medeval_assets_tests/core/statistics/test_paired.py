@@ -164,6 +164,9 @@ def test_far_out_p_is_bounded_and_not_cut_off() -> None:
     # A is better by a half in each of 40: only 2 of 2^40 ways reach it. Hoeffding: 2·exp(-20²/(2·40/4)) = 2·exp(-20).
     estimate = only(scores([0.75] * 40, [0.25] * 40))
     assert estimate.p == pytest.approx(2 * math.exp(-20))
+    # 2^-3000 and exp(-1500) are less than a float can hold.
+    for estimate in compare(scores([[1.0] * 3000, [0.75] * 3000], [[0.0] * 3000, [0.25] * 3000])):
+        assert estimate.p is not None and 0 < estimate.p < 1e-300
     # Ratios of counts have no such bound.
     estimate = only(counts([2] * 40, [2] * 40, [2] * 40, [8] * 40))
     assert estimate.p == pytest.approx(1 / 10_001)
