@@ -88,7 +88,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], clusters: 
       there are 10 clusters: the sums over each of 10,000 draws of C clusters give a ratio; the interval is between
       expanded percentiles of these (see `percentile_ends`).
     - "clustered_ratio" otherwise: Wilson's interval for the n at which sqrt(R(1-R)/n) is SE, with the t quantile of C-1
-      degrees for z (N. Dean, M. Pagano 2015, J. Survey Statistics and Methodology 3:484-503). It is R ± t·SE, but for
+      degrees for z (C. Franco et al. 2019, J. Survey Statistics and Methodology 7:334-364). It is R ± t·SE, but for
       the variance, which is taken at the end of the interval and not at R. R ± t·SE itself is too short at that end:
       with 40 clusters of 5 it holds a proportion of 0.05 in 89 % instead of 95 %.
 
