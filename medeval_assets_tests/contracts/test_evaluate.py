@@ -11,11 +11,8 @@ from typing import Any
 
 import pytest
 
-from medeval_assets.metrics import modules
-from medeval_assets_tests.evaluate_library import evaluate_in
+from medeval_assets_tests.evaluate_library import FOLDER, MODULES, evaluate_in
 
-FOLDER = Path(modules.__path__[0])
-MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 SECRET = "aortic stenosis"
 SCRIPT = """
 import abc

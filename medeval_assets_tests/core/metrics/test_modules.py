@@ -13,12 +13,13 @@ import pytest
 
 from medeval_assets.catalog.task_spec import Example
 from medeval_assets.errors import BadInput
-from medeval_assets.metrics import modules
 from medeval_assets.metrics.accuracy import CHOICE, LABEL
+from medeval_assets.metrics.bertscore import bertscore_metrics
 from medeval_assets.metrics.clue_accuracy import LONGHEALTH, MEDNLI
 from medeval_assets.metrics.clue_icd10 import MEDISUMCODE
 from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.concept_f1 import CONCEPTS
+from medeval_assets.metrics.encoder_folder import encoder_at
 from medeval_assets.metrics.entity_f1 import ENTITY_F1
 from medeval_assets.metrics.icd10 import ICD10
 from medeval_assets.metrics.metric import CLUE, CORRECTED, Metric
@@ -26,10 +27,9 @@ from medeval_assets.metrics.rouge import ROUGE
 from medeval_assets.metrics.score import score
 from medeval_assets.statistics.metric_table import metric_table
 from medeval_assets_tests.core.metrics.cases import generation, task
-from medeval_assets_tests.evaluate_library import evaluate_in
+from medeval_assets_tests.encoders import make_tiny_bert
+from medeval_assets_tests.evaluate_library import FOLDER, MODULES, evaluate_in, examples_in
 
-FOLDER = Path(modules.__path__[0])
-MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 SECRET = "aortic stenosis"
 OPTIONS = {"A": "Gout", "B": "Gouty arthritis", "C": "Asthma"}
 LABELS = ("entailment", "contradiction", "neutral")
@@ -48,13 +48,24 @@ def rouge(load: Load) -> Any:
     return load("rouge")
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_documentation_is_true(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder as the examples in the documentation have it: the package, and an encoder in MEDEVAL_HOME."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "medeval_assets").symlink_to(FOLDER.parents[1])
+    encoder = folder / ".medeval" / "encoders" / "all-minilm-l6-v2"
+    make_tiny_bert(encoder, num_hidden_layers=6)
+    (encoder / "medeval.yaml").write_text("layer: 5\n", encoding="utf-8")
+    return folder
+
+
+# That of umls_f1 is in test_umls_module.py.
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "umls_f1"])
+def test_documentation_is_true(name: str, load: Load, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load(name)
-    monkeypatch.chdir(FOLDER.parents[2])
-    session = doctest.DocTestParser().get_doctest(module.inputs_description, {}, name, None, None)
-    assert len(session.examples) > 2
-    assert doctest.DocTestRunner().run(session).failed == 0
+    monkeypatch.chdir(workplace)
+    found = doctest.DocTestRunner().run(examples_in(module))
+    assert (found.failed, found.attempted > 2) == (0, True)
     assert module.name == name
     assert "range 0 to 1" in " ".join(module.description.split())
 
@@ -161,6 +172,21 @@ def test_codes_may_have_dots(load: Load) -> None:
     for profile in (CORRECTED, CLUE):
         found = load("icd10").compute(**given, profile=profile)
         assert [found[name] for name in ("icd10_exact_f1", "icd10_approximate_f1", "icd10_valid")] == [1, 1, 1]
+
+
+def test_bertscore(load: Load, workplace: Path) -> None:
+    folder = workplace / ".medeval" / "encoders" / "all-minilm-l6-v2"
+    texts, references = ("fever and cough", "", "no pain"), (("cough", "fever"), ("pain",), ("the patient has pain",))
+    examples = [Example(f"e{n}", f"e{n}", {}, targets) for n, targets in enumerate(references)]
+    found = load("bertscore").compute(predictions=texts, references=references, encoder=str(folder))
+    assert found == table(bertscore_metrics(encoder_at(folder)), CORRECTED, texts, examples, [()] * 3)
+    with pytest.raises(BadInput, match="clue-2024-06"):  # the benchmark used another encoder
+        load("bertscore").compute(predictions=[], references=[], encoder=str(folder), task="meqsum", profile=CLUE)
+
+
+def test_umls_f1_without_a_knowledge_base(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no knowledge base"):
+        load("umls_f1").compute(predictions=["fever"], references=["fever"], home=str(tmp_path))
 
 
 def test_degenerate_kinds_are_parts_of_the_whole(load: Load) -> None:
