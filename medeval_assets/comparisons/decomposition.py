@@ -50,6 +50,8 @@ def decomposition(
     description, not an experiment: a model may also write more because it knows more. Where one model's answers are
     nearly always the longer ones, nothing is known about equal lengths, and the part is 0.
     """
+    if not free_text and not failed.any():
+        return Decomposition(float(contributions.sum()), 0.0, 0.0, 0.0, 0, 0)
     lost = cut if free_text else cut & failed
     truncated = lost.any(axis=0)
     unreadable = failed.any(axis=0) & ~truncated

@@ -127,19 +127,19 @@ def _metrics(table: pa.Table) -> tuple[NDArray[np.int64], list[MetricKey]]:
     title, titles = _numbered(table, "title")
     model, _ = _numbered(table, "model")
     both = metric * len(profiles) + profile
-    distinct, first_row, number = np.unique(both, return_index=True, return_inverse=True)
-    per_model: dict[int, NDArray[np.int64]] = {}
-    for one in range(int(model.max(initial=-1)) + 1):
-        rows = np.flatnonzero(model == one)
-        found, where = np.unique(number[rows], return_index=True)
-        per_model[one] = found[np.argsort(where)]
-    order = list(dict.fromkeys(int(key) for keys in sorted(per_model.values(), key=len, reverse=True) for key in keys))
-    rank = np.empty(len(distinct), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    keys = [
-        MetricKey(names[metric[row]], profiles[profile[row]], titles[title[row]]) for row in first_row[order].tolist()
-    ]
-    return rank[number], keys
+    # A metric's rows stand together: the first of each run tells whose and which they are.
+    starts = np.flatnonzero(np.diff(both, prepend=-1) | np.diff(model, prepend=-1))
+    per_model: dict[int, dict[int, int]] = {}
+    for row in starts.tolist():
+        per_model.setdefault(int(model[row]), {}).setdefault(int(both[row]), row)
+    first_row: dict[int, int] = {}
+    for rows in sorted(per_model.values(), key=len, reverse=True):
+        for key, row in rows.items():
+            first_row.setdefault(key, row)
+    rank = np.zeros(len(names) * len(profiles), dtype=np.int64)
+    rank[list(first_row)] = np.arange(len(first_row))
+    keys = [MetricKey(names[metric[row]], profiles[profile[row]], titles[title[row]]) for row in first_row.values()]
+    return rank[both], keys
 
 
 def _values(table: pa.Table, column: str, kind: type[Any]) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 
 WIDTH = 10.0
 MARGIN = 0.3
+MOST_WRITTEN = 1500
+"""Of more cells than these, only the shades are drawn: numbers would be too small to read, and slow to write."""
+
 HEADING = 0.84
 """Height of the heading, inches."""
 
@@ -40,3 +44,12 @@ def add_heading(figure: Figure, title: str, legend: str, warning: str = "") -> N
     figure.text(left, 1 - 0.51 / height, legend, fontsize=8, color=QUIET, va="center")
     if warning:
         figure.text(left, 1 - 0.70 / height, warning, fontsize=8.5, fontweight="bold", color=_WARNING, va="center")
+
+
+def add_rectangles(axes: Axes, corners: Sequence[tuple[float, float]], size: tuple[float, float], colours: Any) -> None:
+    """Rectangles of one size with white edges, each of its own colour; corners: their least x and y."""
+    from matplotlib.collections import PolyCollection
+
+    width, height = size
+    shapes = [[(x, y), (x + width, y), (x + width, y + height), (x, y + height)] for x, y in corners]
+    axes.add_collection(PolyCollection(shapes, facecolors=colours, edgecolors="white", linewidths=1), autolim=False)

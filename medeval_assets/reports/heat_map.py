@@ -6,7 +6,17 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from medeval_assets.reports.canvas import HEADING, INK, MARGIN, QUIET, WIDTH, add_heading, axes_at
+from medeval_assets.reports.canvas import (
+    HEADING,
+    INK,
+    MARGIN,
+    MOST_WRITTEN,
+    QUIET,
+    WIDTH,
+    add_heading,
+    add_rectangles,
+    axes_at,
+)
 from medeval_assets.reports.headline_grid import UNREAD_FLAG, HeadlineGrid
 
 if TYPE_CHECKING:
@@ -20,6 +30,8 @@ _SECTIONS = 0.45  # height of the sections' names
 
 def draw(figure: Figure, grid: HeadlineGrid) -> None:
     """Draw any number of models."""
+    from matplotlib import colormaps
+
     columns, sections, width = _places(grid)
     labels = {task: (grid.marked(task), grid.metric(task), ", ".join(grid.examples(task))) for task in grid.tasks}
     label_height = 0.062 * max(len(line) for label in labels.values() for line in label) + 0.1
@@ -47,13 +59,19 @@ def draw(figure: Figure, grid: HeadlineGrid) -> None:
             axes.text(
                 x, -0.07, text, fontsize=8 if not line else 7, color=colour, rotation=90, ha="center", va="bottom"
             )
+    cells: list[tuple[float, float, Mapping[str, Any]]] = []
     for rank, model in enumerate(grid.models):
         y = rank * _CELL_HEIGHT
         axes.text(-0.1, y + _CELL_HEIGHT / 2, model, fontsize=8.5, color=INK, ha="right", va="center_baseline")
         for task, start in columns.items():
             row = grid.cells.get((model, task))
             if row is not None and row["value"] is not None:
-                _add_cell(axes, row, start, y)
+                cells.append((start, y, row))
+    shades = colormaps["Blues"]([0.9 * row["value"] for _, _, row in cells])
+    add_rectangles(axes, [(x, y) for x, y, _ in cells], (_CELL_WIDTH, _CELL_HEIGHT), shades)
+    if len(cells) <= MOST_WRITTEN:
+        for x, y, row in cells:
+            _write_value(axes, row, x, y)
 
 
 def _places(grid: HeadlineGrid) -> tuple[dict[str, float], dict[str, tuple[float, float]], float]:
@@ -71,12 +89,7 @@ def _places(grid: HeadlineGrid) -> tuple[dict[str, float], dict[str, tuple[float
     return columns, sections, x
 
 
-def _add_cell(axes: Axes, row: Mapping[str, Any], x: float, y: float) -> None:
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
-
-    shade = colormaps["Blues"](0.9 * row["value"])
-    axes.add_patch(Rectangle((x, y), _CELL_WIDTH, _CELL_HEIGHT, facecolor=shade, edgecolor="white", linewidth=1))
+def _write_value(axes: Axes, row: Mapping[str, Any], x: float, y: float) -> None:
     axes.text(
         x + _CELL_WIDTH / 2,
         y + _CELL_HEIGHT / 2,

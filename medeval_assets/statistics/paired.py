@@ -50,7 +50,7 @@ class PairedEstimate:
 
     n: examples; clusters: the independent groups of those with a denominator on either side.
     low, high: the 95 % interval of the difference A - B by the clustered standard error.
-    bootstrap_low, bootstrap_high: the same by resampling clusters.
+    bootstrap_low, bootstrap_high: the same by resampling clusters; None where McNemar's test is exact.
     p: two-sided, of no difference; test: how it was made: one of the module's constants.
     mcnemar_p: McNemar's, also where examples share clusters, which it ignores.
     detectable: the smallest true difference that a comparison like this finds with 80 % power at 5 %, two-sided.
@@ -89,7 +89,8 @@ def compare(scores: PairedScores) -> list[PairedEstimate]:
     the difference d may be from the truth. With w Wilson's upper bound for 0 of C, at most the share w of clusters
     would differ from those seen, by at most 1 ± d: the interval is [d - w·(1 + d), d + w·(1 - d)].
 
-    Bootstrap: 10,000 draws of C clusters, R_A - R_B of each, and its expanded percentiles (see `percentile_ends`).
+    Bootstrap: 10,000 draws of C clusters, R_A - R_B of each, and its expanded percentiles (see `percentile_ends`). Not
+    where McNemar's test is exact: the counts of who is right say everything there, and drawing them again adds noise.
 
     p: where every example is right or wrong, counts once and is its own cluster, the exact test of McNemar
     ("mcnemar_exact"): binomial, with a half, in the examples only one model got right. Otherwise ("sign_flip") A and B
@@ -131,9 +132,8 @@ def _batch(a: Array, da: Array, b: Array, db: Array, codes: NDArray[np.int64]) -
     with np.errstate(invalid="ignore", divide="ignore"):
         value_a, value_b = sums[[0, 2]].sum(axis=2) / sums[[1, 3]].sum(axis=2)
     error, low, high = _placed(spread, _interval(np.compress(spread, sums, axis=1), clusters[spread]))
-    drawn_low, drawn_high = _placed(
-        spread, _bootstrap(np.compress(spread, sums, axis=1), shared[spread], clusters[spread])
-    )
+    drawn = spread & ~single
+    drawn_low, drawn_high = _placed(drawn, _bootstrap(np.compress(drawn, sums, axis=1), shared[drawn], clusters[drawn]))
     mcnemar = np.where(binary, _mcnemar(outcomes["only_a"], outcomes["only_b"]), np.nan)
     flipped = known & ~single
     p = np.where(single, mcnemar, _placed(flipped, _sign_flip(np.compress(flipped, sums, axis=1), shared[flipped])))
