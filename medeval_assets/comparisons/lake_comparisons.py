@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.comparisons.comparison import Pair, compare_on_task
 from medeval_assets.comparisons.family import with_adjusted_p
 from medeval_assets.comparisons.task_scores import COLUMNS, task_scores
-from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MARGIN = 0.02
 """Differences below two percentage points are taken not to matter, unless the user says otherwise."""
@@ -32,11 +36,9 @@ def scored_by_pairs(lake: Lake, tasks: Mapping[str, TaskSpec], pairs: Sequence[P
     found: dict[str, list[LineageRecord]] = {}
     for task in tasks:
         complete = [pair for pair in pairs if scored.get(task, set()).issuperset(pair)]
-        for model in dict.fromkeys(model for pair in complete for model in pair):
-            record = lake.record(keys[task, model])
-            if record is None:
-                raise BadInput([Problem(str(keys[task, model]), "the table is gone", "Run it again.")])
-            found.setdefault(task, []).append(record)
+        models = dict.fromkeys(model for pair in complete for model in pair)
+        if models:
+            found[task] = lake.records([keys[task, model] for model in models])
     return found
 
 
@@ -49,13 +51,26 @@ def comparison_rows(
 ) -> list[dict[str, Any]]:
     """The comparisons table: by pair, then by task and by metric as shown.
 
-    inputs: what `scored_by_pairs` found. One task is held in memory at a time.
+    inputs: what `scored_by_pairs` found. Two tasks are held in memory at a time.
     """
     rows: list[dict[str, Any]] = []
-    for task, records in inputs.items():
-        table = lake.read_models([record.key for record in records], COLUMNS)
-        synthetic = frozenset(record.model for record in records if record.synthetic)
+    for task, table in _read_ahead(lake, inputs):
+        synthetic = frozenset(record.model for record in inputs[task] if record.synthetic)
         rows += compare_on_task(tasks[task], task_scores(task, table), pairs, margin=margin, synthetic=synthetic)
     rank = {pair: number for number, pair in enumerate(pairs)}
     rows.sort(key=lambda row: rank[row["model"], row["base"]])
     return with_adjusted_p(rows)
+
+
+def _read_ahead(lake: Lake, inputs: Mapping[str, Sequence[LineageRecord]]) -> Iterator[tuple[str, pa.Table]]:
+    """Each task's scores; the next ones are read while these are compared."""
+
+    def read(task: str) -> pa.Table:
+        return lake.read_models([record.key for record in inputs[task]], COLUMNS)
+
+    with ThreadPoolExecutor(1) as reader:
+        tables = deque(reader.submit(read, task) for task in list(inputs)[:1])
+        for task, following in zip(inputs, [*list(inputs)[1:], None], strict=True):
+            if following is not None:
+                tables.append(reader.submit(read, following))
+            yield task, tables.popleft().result()

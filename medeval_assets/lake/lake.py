@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -165,6 +165,14 @@ class Lake:
             raise BadInput(problems)
         return pa.concat_tables(found)
 
+    def records(self, keys: Sequence[LakeKey]) -> list[LineageRecord]:
+        """The records of many current tables, in the order of the keys. BadInput where one is missing or unreadable."""
+        found = [self.record(key) for key in keys]
+        missing = [str(key) for key, record in zip(keys, found, strict=True) if record is None]
+        if missing:
+            raise BadInput([Problem(name, "there is no such table", "Materialize it first.") for name in missing])
+        return [record for record in found if record is not None]
+
     def fresh(self, key: LakeKey, derivation: Derivation) -> LineageRecord | None:
         """The current table's record if it was derived exactly like this, else None: the one rule of staleness."""
         try:
@@ -175,11 +183,10 @@ class Lake:
 
     def keys(self, asset: str) -> list[LakeKey]:
         """Every current table of an asset, in order."""
-        found = self._fs.glob(f"{self.root}/{asset}/**/{_FILE}")
-        if self._fs.exists(f"{self.root}/{asset}/{_FILE}"):
-            found = [*found, f"{self.root}/{asset}/{_FILE}"]
+        walk = os.walk if isinstance(self._fs, LocalFileSystem) else self._fs.walk
+        found = [folder for folder, _, files in walk(f"{self.root}/{asset}") if _FILE in files]
         prefix = len(self.root) + 1
-        return sorted({LakeKey.from_folder(str(PurePosixPath(str(path)[prefix:]).parent)) for path in found})
+        return sorted({LakeKey.from_folder(str(folder)[prefix:]) for folder in found})
 
     def _open(self, key: LakeKey) -> Any:
         """The current table's file; a local one is read by Arrow itself, which is faster."""

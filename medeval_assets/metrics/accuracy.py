@@ -42,8 +42,8 @@ class LikelihoodAccuracy:
 
     The likelihood of an option is the summed log-probability of its answer's tokens after the prompt. Exactly tied
     options share the point: the score is 1/k where the target is among the k most likely ones, else 0. Taking the first
-    instead would favour the label A in a model that tells nothing apart. A log-probability that is not a number scores 0
-    with the failure "not_a_number".
+    instead would favour the label A in a model that tells nothing apart. A log-probability that is not a number
+    scores 0 with the failure "not_a_number".
     """
 
     name: str

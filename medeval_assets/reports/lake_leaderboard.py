@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medeval_assets.catalog.task_spec import TaskSpec
-from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
@@ -19,8 +18,10 @@ def evaluated_cells(lake: Lake, tasks: Mapping[str, TaskSpec], models: Sequence[
     rank = {model: number for number, model in enumerate(models)}
     keys = [key for key in lake.keys("metric_tables") if key.task in tasks]
     keys.sort(key=lambda key: (rank.get(key.model, len(rank)), key.model))
-    cells = {task: [_record(lake, key) for key in keys if key.task == task] for task in tasks}
-    return {task: records for task, records in cells.items() if records}
+    cells: dict[str, list[LakeKey]] = {}
+    for key in keys:
+        cells.setdefault(key.task, []).append(key)
+    return {task: lake.records(cells[task]) for task in tasks if task in cells}
 
 
 def leaderboard_rows(
@@ -39,13 +40,6 @@ def leaderboard_rows(
     chance = {task: _chance(lake, task) for task in cells}
     known = {task: value for task, value in chance.items() if value is not None}
     return leaderboard(tables, tasks, published, known)
-
-
-def _record(lake: Lake, key: LakeKey) -> LineageRecord:
-    record = lake.record(key)
-    if record is None:
-        raise BadInput([Problem(str(key), "the table is gone", "Run it again.")])
-    return record
 
 
 def _chance(lake: Lake, task: str) -> float | None:
