@@ -35,7 +35,7 @@ MODELS = [DEMO_MODEL, f"{DEMO_MODEL}-plain", "baseline-majority", "baseline-rand
 BY_TASK = ["datasets", "prompt_sets"]
 BY_CELL = ["generations", "scores", "metric_tables"]
 GROUPS = ["data", "inference", "evaluation", "reports"]
-ASSETS = [*BY_TASK, *BY_CELL, "leaderboard"]
+ASSETS = [*BY_TASK, *BY_CELL, "leaderboard", "comparisons"]
 
 _ARGUMENTS = [
     "--no-sandbox",

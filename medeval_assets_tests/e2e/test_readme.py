@@ -100,3 +100,20 @@ def test_the_other_commands_work_in_order(demo_home: Path, working_folder: Path)
 
     assert outcome.returncode == 0, outcome.stderr
     assert "Traceback" not in outcome.stdout + outcome.stderr
+
+
+def test_the_python_examples_work(tmp_path: Path) -> None:
+    examples = [content for language, content in _blocks() if language == "python"]
+    assert examples
+    for example in examples:
+        outcome = subprocess.run(
+            [sys.executable, "-c", example],
+            cwd=CHECKOUT,
+            env={**environment(tmp_path), "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        assert outcome.stdout.strip()
