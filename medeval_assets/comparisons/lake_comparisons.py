@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.model_spec import ModelSpec
@@ -69,8 +69,11 @@ def _read_ahead(lake: Lake, inputs: Mapping[str, Sequence[LineageRecord]]) -> It
         return lake.read_models([record.key for record in inputs[task]], COLUMNS)
 
     with ThreadPoolExecutor(1) as reader:
-        tables = deque(reader.submit(read, task) for task in list(inputs)[:1])
-        for task, following in zip(inputs, [*list(inputs)[1:], None], strict=True):
-            if following is not None:
-                tables.append(reader.submit(read, following))
-            yield task, tables.popleft().result()
+        waiting: deque[tuple[str, Future[pa.Table]]] = deque()
+        for task in inputs:
+            waiting.append((task, reader.submit(read, task)))
+            if len(waiting) > 1:
+                first, table = waiting.popleft()
+                yield first, table.result()
+        for task, table in waiting:
+            yield task, table.result()
