@@ -8,22 +8,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access, TaskSpec
+from medeval_assets.console import CellBars, err, out, show, show_leaderboard
 from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
@@ -39,10 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# A pipe has no width: a table must not be folded to 80 columns in a log.
-out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Models = Annotated[list[str], typer.Option("--model", "-m", help="A model's key; give it again for more.")]
 Tasks = Annotated[
@@ -90,7 +85,7 @@ def tasks(as_json: AsJson = False) -> None:
         }
         for task in all_tasks().values()
     ]
-    _show(rows, ["task", "title", "group", "output", "access", "data"], as_json)
+    show(rows, ["task", "title", "group", "output", "access", "data"], as_json)
 
 
 @app.command()
@@ -100,7 +95,7 @@ def models(as_json: AsJson = False) -> None:
 
     settings = Settings.from_environment()
     rows = [spec.model_dump(mode="json") for spec in all_models(settings).values()]
-    _show(rows, ["key", "role", "base", "checkpoint", "chat_template", "size"], as_json)
+    show(rows, ["key", "role", "base", "checkpoint", "chat_template", "size"], as_json)
     for problem in model_problems(settings):
         err.print(str(problem), highlight=False, markup=False, soft_wrap=True)
 
@@ -138,7 +133,7 @@ def fetch(task: TaskName, as_json: AsJson = False) -> None:
         }
         for file in files
     ]
-    _show(listed, ["file", "sha256", "verified", "fetched"], as_json)
+    show(listed, ["file", "sha256", "verified", "fetched"], as_json)
 
 
 @app.command()
@@ -265,9 +260,10 @@ def score(
     if len(answers) < len(scored):
         err.print(f"{len(scored) - len(answers)} of {len(scored)} examples have no prediction; they are left out.")
     rows = metric_table(score_rows(spec, metrics, data.examples, [asdict(generation_of(one)) for one in answers]))
-    _show(
+    numbers = ("n", "value", "low", "high", "failure_rate", "if_wrong", "if_right")
+    show(
         [{"task": spec.name, "synthetic": data.synthetic, **row} for row in rows if profile in ("all", row["profile"])],
-        ["metric", *(["profile"] if profile == "all" else []), "n", "value", "low", "high", "failure_rate"],
+        ["metric", *(["profile"] if profile == "all" else []), *numbers],
         as_json,
     )
 
@@ -412,13 +408,13 @@ def _evaluate(
     from medeval_assets.reports.leaderboard_picture import picture
 
     cells = cells_of(specs, task_keys)
-    with _CellBars(len(cells)) as bars:
+    with CellBars(len(cells)) as bars:
         outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts)
     rows = [row for row in outcome.rows if (row["model"], row["task"]) in cells]
     if as_json:
         sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
     else:
-        _show_leaderboard(rows)
+        show_leaderboard(rows)
     if rows:
         image = settings.home / "leaderboard.png"
         draft = image.with_name(f".leaderboard.{os.getpid()}.tmp")
@@ -429,89 +425,6 @@ def _evaluate(
         for problem in outcome.problems:
             err.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
-
-
-class _CellBars:
-    """Progress of an evaluation: a bar over all cells, and one over the prompts of the cell at work."""
-
-    def __init__(self, cells: int) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        self._bars = Bars(*columns, console=err, transient=not err.is_terminal)
-        self._all = self._bars.add_task("cells", total=cells)
-        self._cell = self._bars.add_task("", total=None, visible=False)
-
-    def __enter__(self) -> _CellBars:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.update(self._cell, visible=False)
-        self._bars.stop()
-
-    def started(self, cell: str, total: int) -> None:
-        self._bars.reset(self._cell, total=total, description=cell, visible=True)
-        if not err.is_terminal:
-            err.print(f"{cell}: {total} prompts", markup=False, highlight=False)
-
-    def advanced(self, cell: str, count: int) -> None:
-        self._bars.advance(self._cell, count)
-
-    def finished(self, cell: str) -> None:
-        self._bars.advance(self._all)
-
-
-def _show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print rows as a table of the chosen columns, or all of them as JSON."""
-    if as_json:
-        sys.stdout.write(json.dumps(list(rows), ensure_ascii=False) + "\n")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_cell(column, row[column])) for column in columns))
-    out.print(table)
-
-
-def _show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print the headline metrics, a line a task and a column a model: value, 95 % interval, unreadable answers."""
-    headline = [row for row in rows if row["headline"]]
-    models = list(dict.fromkeys(row["model"] for row in headline))
-    cells = {(row["task"], row["model"]): row for row in headline}
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("task", "metric", "n", *models):
-        table.add_column(escape(column), overflow="fold")
-    for task in dict.fromkeys(row["task"] for row in headline):
-        shown = [cells[task, model] for model in models if (task, model) in cells]
-        counts = "/".join(str(count) for count in dict.fromkeys(row["n"] for row in shown))
-        table.add_row(task, shown[0]["title"], counts, *(_estimate(cells.get((task, model))) for model in models))
-    out.print(table)
-    err.print("In brackets the 95 % interval; † share of answers that could not be read; ‡ prompts that did not fit.")
-    if any(row["synthetic"] for row in rows):
-        err.print("Values on synthetic samples show that the platform works; they say nothing about a model.")
-
-
-def _estimate(row: Mapping[str, Any] | None) -> str:
-    if row is None or row["value"] is None:
-        return "–" if row is None or not row["skipped"] else f"– {row['skipped']}‡"
-    text = f"{100 * row['value']:.1f} %"
-    if row["low"] is not None:
-        text += f" ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
-    text += f" {100 * row['failure_rate']:.0f} %†" if row["failure_rate"] else ""
-    return text + (f" {row['skipped']}‡" if row["skipped"] else "")
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if column in {"value", "low", "high", "failure_rate"}:
-        return f"{100 * value:.1f} %"
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import dagster as dg
 from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.metrics.degenerate import DEGENERATE
+from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.partitions import GRID, lake_key
 from medeval_assets.resources import Home
 from medeval_assets.statistics.metric_table import metric_table
@@ -46,11 +48,14 @@ def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
 
 
 def _numbers(lake: Lake, table: Table) -> dict[str, Any]:
-    """The cell's values, which the UI plots over time."""
+    """The cell's values, which the UI plots over time; degenerate outputs by kind, which tell of a wrong template."""
     numbers: dict[str, Any] = {}
     for row in lake.rows(table.record.key):
-        if row["value"] is not None:
-            numbers[row["metric"]] = float(row["value"])
+        if row["value"] is not None and row["profile"] in (CORRECTED, CLUE):
+            mark = "" if row["profile"] == CORRECTED else f" ({row['profile']})"
+            numbers[row["metric"] + mark] = float(row["value"])
+        if row["metric"] == DEGENERATE.name:
+            numbers |= {f"degenerate: {kind}": count for kind, count in row["rules"].items()}
         if row["headline"]:
             numbers |= {"n": row["n"], "skipped": row["skipped"]}
             if row["failure_rate"] is not None:

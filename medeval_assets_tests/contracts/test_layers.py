@@ -23,7 +23,7 @@ FLOORS = [
     {"instance", "assets", "checks"},
     {"automation"},
     {"definitions"},
-    {"evaluation"},
+    {"evaluation", "console"},
     {"cli"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -1,0 +1,103 @@
+"""What the command line prints: tables to stdout, progress and messages to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+# A pipe has no width: a table must not be folded to 80 columns in a log.
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+
+_PERCENTAGES = {"value", "low", "high", "failure_rate", "if_wrong", "if_right"}
+
+
+class CellBars:
+    """Progress of an evaluation: a bar over all cells, and one over the prompts of the cell at work."""
+
+    def __init__(self, cells: int) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bars = Bars(*columns, console=err, transient=not err.is_terminal)
+        self._all = self._bars.add_task("cells", total=cells)
+        self._cell = self._bars.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> CellBars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.update(self._cell, visible=False)
+        self._bars.stop()
+
+    def started(self, cell: str, total: int) -> None:
+        self._bars.reset(self._cell, total=total, description=cell, visible=True)
+        if not err.is_terminal:
+            err.print(f"{cell}: {total} prompts", markup=False, highlight=False)
+
+    def advanced(self, cell: str, count: int) -> None:
+        self._bars.advance(self._cell, count)
+
+    def finished(self, cell: str) -> None:
+        self._bars.advance(self._all)
+
+
+def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """Print rows as a table of the chosen columns, or all of them as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(list(rows), ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(column, row[column])) for column in columns))
+    out.print(table)
+
+
+def show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the headline metrics, a line a task and a column a model: value, 95 % interval, unreadable answers."""
+    headline = [row for row in rows if row["headline"]]
+    models = list(dict.fromkeys(row["model"] for row in headline))
+    cells = {(row["task"], row["model"]): row for row in headline}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("task", "metric", "n", *models):
+        table.add_column(escape(column), overflow="fold")
+    for task in dict.fromkeys(row["task"] for row in headline):
+        shown = [cells[task, model] for model in models if (task, model) in cells]
+        counts = "/".join(str(count) for count in dict.fromkeys(row["n"] for row in shown))
+        table.add_row(task, shown[0]["title"], counts, *(_estimate(cells.get((task, model))) for model in models))
+    out.print(table)
+    err.print("In brackets the 95 % interval; † share of answers that could not be read; ‡ prompts that did not fit.")
+    if any(row["synthetic"] for row in rows):
+        err.print("Values on synthetic samples show that the platform works; they say nothing about a model.")
+
+
+def _estimate(row: Mapping[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "–" if row is None or not row["skipped"] else f"– {row['skipped']}‡"
+    text = f"{100 * row['value']:.1f} %"
+    if row["low"] is not None:
+        text += f" ({100 * row['low']:.0f}–{100 * row['high']:.0f})"
+    text += f" {100 * row['failure_rate']:.0f} %†" if row["failure_rate"] else ""
+    return text + (f" {row['skipped']}‡" if row["skipped"] else "")
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if column in _PERCENTAGES:
+        return f"{100 * value:.1f} %"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
