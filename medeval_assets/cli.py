@@ -314,7 +314,7 @@ def compare(
     err.print(
         f"In percentage points. Holm: adjusted over the {compared} tasks compared. "
         f"tie: the interval lies within ±{points:g}. detectable: with 80 % power. "
-        f"flips: both right, only {model} / only {base}, neither.",
+        f"flips: both right/only {model}/only {base}/neither.",
         highlight=False,
         markup=False,
     )

@@ -8,7 +8,7 @@ import dagster as dg
 from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation
-from medeval_assets.metrics.degenerate import DEGENERATE
+from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.partitions import GRID, lake_key
 from medeval_assets.resources import Home
@@ -54,7 +54,7 @@ def _numbers(lake: Lake, table: Table) -> dict[str, Any]:
         if row["value"] is not None and row["profile"] in (CORRECTED, CLUE):
             mark = "" if row["profile"] == CORRECTED else f" ({row['profile']})"
             numbers[row["metric"] + mark] = float(row["value"])
-        if row["metric"] == DEGENERATE.name:
+        if row["metric"] == INTACT.name:
             numbers |= {f"degenerate: {kind}": count for kind, count in row["rules"].items()}
         if row["headline"]:
             numbers |= {"n": row["n"], "skipped": row["skipped"]}

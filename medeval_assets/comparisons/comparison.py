@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medeval_assets.catalog.task_spec import Output, TaskSpec
 from medeval_assets.comparisons.decomposition import decomposition
 from medeval_assets.comparisons.task_scores import NOT_ANSWERED, MetricKey, TaskScores
-from medeval_assets.metrics.metric import CORRECTED
+from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.statistics.paired import PairedEstimate, PairedScores, compare
 from medeval_assets.statistics.verdict import no_better, non_inferior, verdict
 
@@ -27,7 +27,7 @@ _READINGS = {"accuracy_lenient": "lenient", "accuracy_strict": "strict", "accura
 def compare_on_task(
     task: TaskSpec, scores: TaskScores, pairs: Sequence[Pair], *, margin: float, synthetic: frozenset[str]
 ) -> list[dict[str, Any]]:
-    """One row a pair and metric, by pair as given and by metric as shown; pairs that lack scores are left out.
+    """One row a pair, metric and whole profile, by pair as given and by metric as shown; without those not scored.
 
     margin: the difference, as a fraction, below which it does not matter.
     synthetic: the models whose scores on this task rest on synthetic samples.
@@ -39,6 +39,9 @@ def compare_on_task(
     known = [pair for pair in pairs if all(model in scores.models for model in pair)]
     rows: dict[Pair, list[dict[str, Any]]] = {pair: [] for pair in known}
     for number, metric in enumerate(scores.metrics):
+        # The rungs between the two profiles are there to explain a value; they are no results of their own.
+        if metric.profile not in (CORRECTED, CLUE):
+            continue
         shared: dict[bytes, list[tuple[Pair, NDArray[np.bool_]]]] = {}
         for pair in known:
             usable = _usable(scores, pair, number)

@@ -8,21 +8,21 @@ from medeval_assets.catalog.task_spec import Output, TaskSpec
 from medeval_assets.metrics.bertscore import bertscore_metrics
 from medeval_assets.metrics.clue_text import text_ladders
 from medeval_assets.metrics.concept_f1 import CONCEPTS
-from medeval_assets.metrics.degenerate import DEGENERATE
 from medeval_assets.metrics.encoder_folder import encoders_in
+from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import Metric
 from medeval_assets.metrics.umls_f1 import umls_identity, umls_metrics
 from medeval_assets.settings import Settings
 
 
 def available_metrics(task: TaskSpec, settings: Settings) -> tuple[Metric, ...]:
-    """The task's own metrics, the headline first; for free text those of meaning; the share of degenerate outputs.
+    """The task's own metrics, the headline first; for free text those of meaning; the share of intact outputs.
 
     Metrics of meaning are BERTScore by every encoder under `<home>/encoders`, concept F1 without a knowledge base, and
     concept F1 by UMLS where it is installed; each with the benchmark's rules where the benchmark has it. BadInput where
     a folder under `<home>/encoders` is no encoder.
     """
-    return (*task.metrics, *_of_meaning(task, settings), DEGENERATE)
+    return (*task.metrics, *_of_meaning(task, settings), INTACT)
 
 
 def scoring_identity(task: TaskSpec, settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.reports.comparison_page import notes
 from medeval_assets.reports.points import NOTHING, p_value, percent, signed, signed_interval
 
@@ -26,11 +27,11 @@ def difference_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         flips = NOTHING
         if row["only_model"] is not None:
-            flips = f"{row['both_right']} both, {row['only_model']} / {row['only_base']}, {row['neither']} neither"
+            flips = "/".join(str(row[kind]) for kind in ("both_right", "only_model", "only_base", "neither"))
         _add(
             table,
             row["task"],
-            row["title"],
+            _metric(row),
             str(row["n"]),
             percent(row["value"]),
             percent(row["base_value"]),
@@ -52,7 +53,7 @@ def cause_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         _add(
             table,
             row["task"],
-            row["title"],
+            _metric(row),
             signed(row["difference"]),
             signed(row["from_answers"]),
             signed(row["from_length"]),
@@ -61,6 +62,10 @@ def cause_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             "; ".join(notes(row)),
         )
     return table
+
+
+def _metric(row: Mapping[str, Any]) -> str:
+    return str(row["title"]) if row["profile"] == CORRECTED else f"{row['title']} [{row['profile']}]"
 
 
 def _with_count(part: float | None, examples: int) -> str:
@@ -73,7 +78,7 @@ def _table(*columns: str) -> Table:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(Text(column), overflow="fold", no_wrap=column.startswith("difference"))
     return table
 
 

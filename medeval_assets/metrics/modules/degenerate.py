@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from medeval_assets.metrics.degenerate import DEGENERATE
+from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import CORRECTED, Response
 from medeval_assets.metrics.modules._metric_module import MetricModule, module_info, responses, values
 from medeval_assets.parsers.degenerate import OTHER_LANGUAGE, PROMPT_ECHO, REPETITION, ROLE_TOKENS
@@ -16,7 +16,7 @@ from medeval_assets.parsers.parsed import EMPTY
 _DESCRIPTION = """
 Share of answers that are no attempt at the task, as a wrong chat template makes them; range 0 to 1, lower is better.
 
-degenerate is that share. degenerate_empty, degenerate_role_tokens, degenerate_repetition, degenerate_prompt_echo and
+degenerate is that share, and intact the share of the others. degenerate_empty, degenerate_role_tokens, degenerate_repetition, degenerate_prompt_echo and
 degenerate_other_language are its parts, and sum to it; an answer is of the first kind that it fits. Nothing visible is
 empty; chat markup such as <|im_start|> is role tokens; repetition is half of all stretches of four words said before;
 prompt echo is half of all words in stretches of 20 that stand in the prompt; other language is function words of
@@ -56,10 +56,10 @@ class Degenerate(MetricModule):
         self, *, predictions: Sequence[str], references: Sequence[Sequence[str]], profile: str = CORRECTED
     ) -> dict[str, float | None]:
         answers = [_given(answer) for answer in responses(predictions, references)]
-        found = values([DEGENERATE], profile, answers)
-        kinds = Counter(score.rule for score in DEGENERATE.scores(answers) if score)
+        found = values([INTACT], profile, answers)
+        kinds = Counter(score.rule for score in INTACT.scores(answers) if score)
         parts = {f"degenerate_{kind}": kinds[kind] / len(answers) if answers else None for kind in _KINDS}
-        return found | parts
+        return found | {"degenerate": sum(map(kinds.__getitem__, _KINDS)) / len(answers) if answers else None} | parts
 
 
 def _given(answer: Response) -> Response:

@@ -12,7 +12,7 @@ import pytest
 from medeval_assets.catalog.task_spec import Example, TaskSpec
 from medeval_assets.metrics.available import available_metrics
 from medeval_assets.metrics.concept_f1 import CONCEPTS
-from medeval_assets.metrics.degenerate import DEGENERATE
+from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import CORRECTED, Metric, Response, Score
 from medeval_assets.settings import Settings
 from medeval_assets.sources.dataset import read_dataset
@@ -52,7 +52,7 @@ def first_example(name: str) -> Example:
 
 TASK_OF: dict[Metric, TaskSpec] = {}
 for _task in all_tasks().values():
-    for _metric in (*available_metrics(_task, SETTINGS), *CONCEPTS, DEGENERATE):
+    for _metric in (*available_metrics(_task, SETTINGS), *CONCEPTS, INTACT):
         TASK_OF.setdefault(_metric, _task)
 
 every_metric = pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def score_of(metric: Metric, text: str, logprob: float = -1.0) -> Score:
 def test_nothing_visible(metric: Metric) -> None:
     for text in BLANK:
         score = score_of(metric, text)
-        if metric is not DEGENERATE and not metric.reads_likelihood:
+        if metric is not INTACT and not metric.reads_likelihood:
             assert score.numerator == 0
             assert metric.profile != CORRECTED or score.failure == "empty"
 

@@ -194,7 +194,9 @@ def test_degenerate_kinds_are_parts_of_the_whole(load: Load) -> None:
     texts = ["Gout, most likely.", "", prompt, "<|im_start|>", "ha " * 30]
     found = load("degenerate").compute(predictions=texts, references=[prompt] * 5)
     kinds = {name.removeprefix("degenerate_"): value for name, value in found.items() if value}
-    assert kinds == {"degenerate": 0.8} | dict.fromkeys(("empty", "prompt_echo", "role_tokens", "repetition"), 0.2)
+    assert kinds == {"intact": 0.2, "degenerate": 0.8} | dict.fromkeys(
+        ("empty", "prompt_echo", "role_tokens", "repetition"), 0.2
+    )
 
 
 def test_what_says_nothing_has_no_value(load: Load, rouge: Any) -> None:
