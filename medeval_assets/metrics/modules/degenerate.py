@@ -17,8 +17,8 @@ _DESCRIPTION = """
 Share of answers that are no attempt at the task, as a wrong chat template makes them; range 0 to 1, lower is better.
 
 degenerate is that share, and intact the share of the others. degenerate_empty, degenerate_role_tokens,
-degenerate_repetition, degenerate_prompt_echo and degenerate_other_language are its parts, and sum to it; an answer is of
-the first kind that it fits. Nothing visible is empty; chat markup such as <|im_start|> is role tokens; repetition is
+degenerate_repetition, degenerate_prompt_echo and degenerate_other_language are its parts, and sum to it; an answer is
+of the first kind that it fits. Nothing visible is empty; chat markup such as <|im_start|> is role tokens; repetition is
 half of all stretches of four words said before; prompt echo is half of all words in stretches of 20 that stand in the
 prompt; other language is function words of another language than English, or letters that are mostly not Latin. Every
 answer can be judged, so none fails to be read.
