@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.reports.comparison_page import notes
-from medeval_assets.reports.points import NOTHING, p_value, percent, signed, signed_interval
+from medeval_assets.reports.points import NOTHING, detectable, p_value, percent, signed, signed_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def difference_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             p_value(row["p"]),
             p_value(row["p_holm"]),
             row["verdict"] or "refused",
-            percent(row["detectable"]),
+            detectable(row["detectable"]),
             flips,
             style=_STYLES.get(row["verdict"], ""),
         )

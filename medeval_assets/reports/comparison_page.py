@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medeval_assets.comparisons.comparison import PLANNED
-from medeval_assets.reports.forest_plot import ALPHA, counts_of, warning_of
+from medeval_assets.reports.forest_plot import counts_of, stands_up, warning_of
 from medeval_assets.reports.markdown import escaped, table
-from medeval_assets.reports.points import NOTHING, p_value, percent, signed, signed_interval
+from medeval_assets.reports.points import NOTHING, detectable, p_value, percent, signed, signed_interval
 
 _MOST_PAIRS = 40
 _HEADER = (
@@ -61,12 +61,13 @@ def _explanation(rows: Sequence[Mapping[str, Any]]) -> str:
         f"Headline metrics on the examples that both models answered under the same prompt. **win**, **loss**: the "
         f"95 % interval of the difference lies on one side of 0. **tie**: it lies within ±{100 * margin:g} points. "
         f"**inconclusive**: neither, so more examples are needed; *detectable* is the smallest difference that this "
-        f"many find with 80 % power. *p, Holm* is adjusted over all {len(rows)} planned comparisons.\n"
+        f"many find with 80 % power. *p, Holm* is adjusted over all {len(rows)} planned comparisons; a win or a loss "
+        f"that stands up to it is bold.\n"
     )
 
 
 def _overview(pair: tuple[str, str], rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    stands = [row for row in rows if row["p_holm"] is not None and row["p_holm"] < ALPHA]
+    stands = [row for row in rows if stands_up(row)]
     better = sum(row["difference"] > 0 for row in stands)
     compared = sum(row["difference"] is not None for row in rows)
     return (
@@ -88,8 +89,8 @@ def _line(row: Mapping[str, Any]) -> Sequence[str]:
         percent(row["base_value"]),
         signed_interval(row),
         p_value(row["p_holm"]),
-        f"**{row['verdict']}**" if row["verdict"] in {"win", "loss"} else row["verdict"],
-        percent(row["detectable"]),
+        f"**{row['verdict']}**" if stands_up(row) else row["verdict"],
+        detectable(row["detectable"]),
         flips,
         signed(row["from_answers"]),
         signed(row["from_format"]),
@@ -109,7 +110,7 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     if row["fitted_differently"]:
         found.append(f"{row['fitted_differently']} were fitted differently")
     if row["truncated_examples"] and row["from_truncation"]:
-        found.append(f"{signed(row['from_truncation'])} from {row['truncated_examples']} answers that were cut")
+        found.append(f"{signed(row['from_truncation'])} from answers that were cut ({row['truncated_examples']})")
     if row["from_length"] and abs(row["from_length"]) >= 0.005:
         found.append(f"{signed(row['from_length'])} goes with the length of the answers")
     return found

@@ -53,6 +53,11 @@ def draw(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> None:
             y += _ROW
 
 
+def stands_up(row: Mapping[str, Any]) -> bool:
+    """Whether a win or a loss stands up to the number of comparisons."""
+    return row["verdict"] in {"win", "loss"} and row["p_holm"] is not None and row["p_holm"] < ALPHA
+
+
 def counts_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many comparisons were won, tied, lost, left open and refused: "3 win, 1 loss"."""
     counts = Counter(row["verdict"] or "refused" for row in rows)
@@ -118,8 +123,7 @@ def _add_row(axes: Axes, row: Mapping[str, Any], y: float, *, shaded: bool) -> N
     )
     _write(axes, _PLOT + _INTERVAL, y, signed_interval(row), fontsize=8, color=INK)
     _write(axes, _PLOT + _P, y, p_value(row["p_holm"]), fontsize=8, color=INK)
-    decided = row["verdict"] in {"win", "loss"} and row["p_holm"] is not None and row["p_holm"] < ALPHA
-    weight = "bold" if decided else "normal"
+    weight = "bold" if stands_up(row) else "normal"
     _write(axes, _PLOT + _VERDICT, y, row["verdict"], fontsize=8, color=colour, fontweight=weight)
 
 

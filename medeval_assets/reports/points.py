@@ -14,6 +14,11 @@ def percent(fraction: float | None) -> str:
     return NOTHING if fraction is None else f"{100 * fraction:.1f}"
 
 
+def detectable(fraction: float | None) -> str:
+    """A detectable difference in percentage points; ">100" where no difference there is would be found."""
+    return ">100" if fraction is not None and fraction > 1 else percent(fraction)
+
+
 def signed(fraction: float | None) -> str:
     """A difference in percentage points with its sign: -0.032 → "−3.2"; 0 → "0.0"."""
     if fraction is None:
