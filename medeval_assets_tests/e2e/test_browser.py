@@ -224,14 +224,17 @@ def test_every_check_has_passed(page: Page) -> None:
         assert set(results.values()) == {"SUCCEEDED"}, (asset, results)
 
 
-def test_the_leaderboard_shows_its_table_and_its_picture(page: Page, demo: Settings) -> None:
-    page.goto("/assets/leaderboard")
+@pytest.mark.parametrize(("asset", "models"), [("leaderboard", MODELS), ("comparisons", MODELS[:2])])
+def test_a_report_shows_its_table_and_its_picture(page: Page, demo: Settings, asset: str, models: list[str]) -> None:
+    page.goto(f"/assets/{asset}")
 
-    _open_markdown(page, "leaderboard")
-    table = page.get_by_role("dialog").locator("table")
+    _open_markdown(page, asset)
+    table = page.get_by_role("dialog").locator("table").last
     playwright.expect(table).to_be_visible()
-    for name in (*MODELS, *all_tasks()):
+    for name in all_tasks():
         playwright.expect(table.get_by_text(name, exact=False).first).to_be_visible()
+    for name in models:
+        playwright.expect(page.get_by_role("dialog").get_by_text(name, exact=False).first).to_be_visible()
     playwright.expect(page.get_by_role("dialog")).to_contain_text("synthetic samples")
     page.keyboard.press("Escape")
     playwright.expect(page.get_by_role("dialog")).to_have_count(0)
@@ -240,7 +243,7 @@ def test_the_leaderboard_shows_its_table_and_its_picture(page: Page, demo: Setti
     picture = page.get_by_role("dialog").locator("img[src^='data:image/png']")
     playwright.expect(picture).to_be_visible()
     assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth; }") > 0
-    _keep(page, demo, "leaderboard")
+    _keep(page, demo, asset)
 
 
 def _open_markdown(page: Page, key: str) -> None:
