@@ -83,7 +83,7 @@ def _add_scale(axes: Axes, rows: Sequence[Mapping[str, Any]], margin: float) -> 
     for x, text, side in ((-1, "← base better", "left"), (1, "model better →", "right")):
         axes.text(x * reach, -0.26, text, fontsize=7.5, color=QUIET, ha=side, va="center")
     for place, text in ((_INTERVAL, "difference (95 %)"), (_P, "p"), (_VERDICT, "verdict")):
-        _write(axes, _PLOT + place, -0.08, text, fontsize=7.5, color=QUIET)
+        _write(axes, _PLOT + place, -0.26, text, fontsize=7.5, color=QUIET)
 
 
 def _add_margin(axes: Axes, margin: float, top: float, bottom: float) -> None:
