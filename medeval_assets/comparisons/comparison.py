@@ -36,7 +36,7 @@ def compare_on_task(
     under the same prompt, by the hash it had before it was fitted to a context. Where there is none, the row says why
     in `refused` and has no difference.
     """
-    known = [pair for pair in pairs if all(model in scores.models for model in pair)]
+    known = [pair for pair in pairs if all(model in scores.places for model in pair)]
     rows: dict[Pair, list[dict[str, Any]]] = {pair: [] for pair in known}
     for number, metric in enumerate(scores.metrics):
         # The rungs between the two profiles are there to explain a value; they are no results of their own.
@@ -68,7 +68,7 @@ def compare_on_task(
 
 
 def _indices(scores: TaskScores, pair: Pair) -> list[int]:
-    return [scores.models.index(model) for model in pair]
+    return [scores.places[model] for model in pair]
 
 
 def _usable(scores: TaskScores, pair: Pair, metric: int) -> NDArray[np.bool_] | None:

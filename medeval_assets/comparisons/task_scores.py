@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,11 @@ class TaskScores:
     numerators: NDArray[np.float64]
     denominators: NDArray[np.float64]
     failed: NDArray[np.bool_]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each model stands along the first axis."""
+        return {model: place for place, model in enumerate(self.models)}
 
 
 def task_scores(task: str, table: pa.Table) -> TaskScores:

@@ -53,12 +53,15 @@ def percentile_ends(drawn: NDArray[np.float64], clusters: NDArray[np.int64]) -> 
     it was drawn from, and knows no t: between the 2.5th and the 97.5th percentile, which these replace, intervals are
     too short by 18 % at 10 clusters, 6 % at 30 and 1 % at 200. A draw without a value is NaN or infinite and left out.
     """
-    finite = np.where(np.isfinite(drawn), drawn, np.nan)
+    known = np.isfinite(drawn)
+    # Leaving draws out goes row by row, which takes three times as long.
+    quantile = np.quantile if known.all() else np.nanquantile
+    finite = np.where(known, drawn, np.nan)
     ends = np.empty((2, len(drawn)))
     for count in np.unique(clusters).tolist():
         rows = clusters == count
         tail = NormalDist().cdf(-math.sqrt(count / (count - 1)) * student_quantile(count - 1))
-        ends[:, rows] = np.nanquantile(finite[rows], [tail, 1 - tail], axis=1)
+        ends[:, rows] = quantile(finite[rows], [tail, 1 - tail], axis=1)
     return ends
 
 
