@@ -22,6 +22,7 @@ from medeval_assets.catalog.checkpoint_source import resolve
 from medeval_assets.catalog.model_spec import EngineNeeds, ModelSpec
 from medeval_assets.catalog.models_file import read_models
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
+from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.generations import prepare
 from medeval_assets.engines.protocol import Request
 from medeval_assets.engines.rendering import Renderer
@@ -72,12 +73,12 @@ class Ours:
 
     def answers(self, work: Sequence[Work]) -> Texts:
         requests = [replace(one.request, options=(), option_context=()) for one in work]
-        return {a.example_id: a.text for batch in self._engine.answer(requests) for a in batch}
+        return {asked.example_id: a.text for batch in self._engine.answer(requests) for asked, a in batch}
 
     def scores(self, work: Sequence[Work]) -> Scores:
         # The engine always answers as well: a single token, so that the options are what is measured.
         requests = [replace(one.request, decoding=replace(one.request.decoding, max_new_tokens=1)) for one in work]
-        return {a.example_id: a.option_logprobs for batch in self._engine.answer(requests) for a in batch}
+        return {asked.example_id: a.option_logprobs for batch in self._engine.answer(requests) for asked, a in batch}
 
 
 class PlainLoop:
@@ -190,7 +191,8 @@ def main() -> None:
     else:
         spec = read_models(settings.catalog_files)[DEMO]
     folder = resolve(spec, settings)
-    model, tokenizer = load_model(folder, "AutoModelForCausalLM", EngineNeeds()), load_tokenizer(folder)
+    setup = engine_setup(spec.key, folder, "causal", EngineNeeds())
+    model, tokenizer = load_model(setup, "AutoModelForCausalLM"), load_tokenizer(folder, setup.needs)
     renderer = Renderer(tokenizer, chat_template_text(spec, {spec.key: spec}, settings, folder))
     context = model.config.max_position_embeddings
 

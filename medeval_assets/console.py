@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from medeval_assets.progress import Pace
+
 # A pipe has no width: a table must not be folded to 80 columns in a log.
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
@@ -21,7 +23,7 @@ _PERCENTAGES = {"value", "low", "high", "failure_rate", "if_wrong", "if_right"}
 
 
 class CellBars:
-    """Progress of an evaluation: a bar over all cells, and one over the prompts of the cell at work."""
+    """Progress of an evaluation: a bar over all cells, and one over the prompts that are being answered."""
 
     def __init__(self, cells: int) -> None:
         columns = (
@@ -29,29 +31,37 @@ class CellBars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
         )
         self._bars = Bars(*columns, console=err, transient=not err.is_terminal)
-        self._all = self._bars.add_task("cells", total=cells)
-        self._cell = self._bars.add_task("", total=None, visible=False)
+        self._all = self._bars.add_task("cells", total=cells, pace="")
+        self._prompts = self._bars.add_task("prompts", total=0, pace="", visible=False)
+        self._asked: dict[str, int] = {}
+        self._pace = Pace()
 
     def __enter__(self) -> CellBars:
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.update(self._cell, visible=False)
+        self._bars.update(self._prompts, visible=False)
         self._bars.stop()
 
     def started(self, cell: str, total: int) -> None:
-        self._bars.reset(self._cell, total=total, description=cell, visible=True)
+        self._asked[cell] = total
+        self._pace.started(total)
+        self._bars.update(self._prompts, total=sum(self._asked.values()), visible=True)
         if not err.is_terminal:
             err.print(f"{cell}: {total} prompts", markup=False, highlight=False)
 
-    def advanced(self, cell: str, count: int) -> None:
-        self._bars.advance(self._cell, count)
+    def advanced(self, cell: str, count: int, tokens: int) -> None:
+        self._pace.advanced(count, tokens)
+        self._bars.update(self._prompts, advance=count, pace=str(self._pace))
 
     def finished(self, cell: str) -> None:
         self._bars.advance(self._all)
+        if cell in self._asked and not err.is_terminal:
+            err.print(f"{cell}: kept; {pace}" if (pace := str(self._pace)) else f"{cell}: kept", markup=False)
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:

@@ -58,6 +58,11 @@ class Settings:
         return self.home / "encoders"
 
     @property
+    def journal(self) -> Path:
+        """Every answer that a loaded model gave, by what it was asked."""
+        return self.home / "journal"
+
+    @property
     def dagster(self) -> Path:
         return self.home / "dagster"
 

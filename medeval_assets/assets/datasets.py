@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, keep, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
 from medeval_assets.partitions import TASKS, lake_key
 from medeval_assets.resources import Home
@@ -47,4 +47,4 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
             synthetic=dataset.synthetic,
         )
 
-    materialize_each(context, lake, context.partition_keys, make)
+    materialize_each(context, lake, each(context.partition_keys, make))

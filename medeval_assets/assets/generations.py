@@ -1,28 +1,24 @@
 """`generations`: what each model returned for each prompt. The one asset that needs a GPU."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import partial
+from itertools import groupby
 
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.assets.materialization import Made, Table, materialize_each, write
 from medeval_assets.catalog.models_file import find_models
-from medeval_assets.catalog.task_spec import Example
-from medeval_assets.engines.respondent import Questions, Respondent
+from medeval_assets.engines.cell import CODE_VERSION, Cell, cell_of
+from medeval_assets.engines.respondent import Outcome
 from medeval_assets.engines.respondents import respondent_of
-from medeval_assets.errors import BadInput, Problem
-from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.errors import MedevalError
+from medeval_assets.lake.lake import Lake
 from medeval_assets.partitions import GRID, gpu_tags, lake_key
 from medeval_assets.progress import Progress
-from medeval_assets.prompts.prompt_rows import prompts_of
-from medeval_assets.prompts.selection import select
 from medeval_assets.resources import Home
-from medeval_assets.sources.example_rows import examples_of
 from medeval_assets.tasks import all_tasks
-
-CODE_VERSION = "1"
 
 
 class GenerationConfig(dg.Config):
@@ -53,65 +49,72 @@ def generations(
     """
     lake = home.open_lake()
     models = home.models()
+    cells = {key: lake_key("generations", key) for key in context.partition_keys}
 
-    @cache
-    def respondent(key: str) -> Respondent:
-        return respondent_of(find_models([key], models)[0], models, home.settings)
+    def of_model(model: str, keys: Sequence[str]) -> Iterator[Made]:
+        """What becomes of a model's cells: the fresh ones at once, the others, asked together, as they are answered."""
+        stale: dict[str, tuple[str, Cell]] = {}
+        try:
+            respondent = respondent_of(find_models([model], models)[0], models, home.settings)
+            for key in keys:
+                try:
+                    cell = cell_of(lake, model, all_tasks()[cells[key].task], respondent, config.limit)
+                except MedevalError as error:
+                    yield key, partial(_fail, error)
+                    continue
+                fresh = lake.fresh(cell.key, cell.derivation)
+                if fresh is None:
+                    stale[cell.task.name] = (key, cell)
+                    progress.started(cell.name, cell.asked)
+                else:
+                    progress.finished(cell.name)
+                    yield key, partial(Table, fresh, reused=True, metadata=_numbers(lake, cell))
 
-    def make(key: str) -> Table:
-        cell = lake_key("generations", key)
-        name = f"{cell.model} × {cell.task}"
-        task = all_tasks()[cell.task]
-        answering = respondent(cell.model)
-        sources = [input_record(lake, LakeKey(asset, task=cell.task)) for asset in answering.reads]
-        asked = sources[0].rows if config.limit is None else min(config.limit, sources[0].rows)
+            def on_batch(task: str, count: int, tokens: int) -> None:
+                progress.advanced(stale[task][1].name, count, tokens)
 
-        def rows() -> list[dict[str, object]]:
-            prompts = prompts_of(lake.rows(sources[0].key))
+            asked = [cell.questions(lake) for _, cell in stale.values()]
+            for outcome in respondent.answer(asked, on_batch) if asked else ():
+                key, cell = stale[outcome.questions.task.name]
+                yield key, partial(keep_answers, cell, outcome)
+                del stale[outcome.questions.task.name]
+        except Exception as error:  # what stops a model stops all of its cells that are not made yet, and no other's
+            for key, _ in stale.values():
+                yield key, partial(_fail, error)
 
-            def scored() -> list[Example]:
-                prompted = {prompt.example_id for prompt in prompts}
-                examples = examples_of(lake.rows(LakeKey("datasets", task=cell.task)))
-                found = [example for example in examples if example.example_id in prompted]
-                if len(found) < len(prompts):
-                    what = "it asks about examples that the dataset no longer has"
-                    raise BadInput([Problem(str(sources[0].key), what, "Materialize it again.")])
-                return found
-
-            progress.started(name, asked)
-            answers = answering.answer(
-                Questions(task, select(prompts, config.limit), scored), lambda count: progress.advanced(name, count)
-            )
-            return [asdict(answer) for answer in answers]
-
-        table = keep(
+    def keep_answers(cell: Cell, outcome: Outcome) -> Table:
+        if outcome.error is not None:
+            raise outcome.error
+        rows = [asdict(generation) for generation in outcome.generations]
+        record = write(
             lake,
-            cell,
-            Derivation(
-                code_version=CODE_VERSION,
-                parameters={"limit": config.limit, **answering.parameters(task)},
-                inputs=tuple(source.as_input() for source in sources),
-                model=dict(answering.identity(task)),
-            ),
+            cell.key,
             rows,
+            cell.derivation,
             run_id=context.run_id,
-            like=sources,
-            environment=answering.environment,
+            like=cell.sources,
+            environment=outcome.environment,
         )
-        progress.finished(name)
-        return Table(table.record, table.reused, _numbers(lake.rows(cell), asked))
+        progress.finished(cell.name)
+        return Table(record, reused=False, metadata=_numbers(lake, cell))
 
-    # By model, so that a run that was handed several loads each of them once.
-    materialize_each(context, lake, sorted(context.partition_keys, key=lambda key: lake_key("", key).model), make)
+    by_model = groupby(sorted(cells, key=lambda key: cells[key].model), key=lambda key: cells[key].model)
+    materialize_each(context, lake, (made for model, keys in by_model for made in of_model(model, list(keys))))
 
 
-def _numbers(rows: list[dict[str, object]], asked: int) -> dict[str, int]:
-    """Counts that the UI plots over time. asked: prompts; those without a row are unanswered."""
+def _fail(error: Exception) -> Table:
+    raise error
+
+
+def _numbers(lake: Lake, cell: Cell) -> dict[str, int]:
+    """Counts that the UI plots over time. Prompts without a row are unanswered."""
+    rows = lake.rows(cell.key)
     reasons = [row["finish_reason"] for row in rows]
     return {
         "prompt_tokens": sum(int(str(row["prompt_tokens"])) for row in rows),
         "generated_tokens": sum(int(str(row["generated_tokens"])) for row in rows),
         "cut_at_length": reasons.count("length"),
         "skipped": reasons.count("skipped"),
-        "unanswered": asked - len(rows),
+        "refused": reasons.count("refused"),
+        "unanswered": cell.asked - len(rows),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import input_record, keep, table_metadata
+from medeval_assets.assets.materialization import keep, table_metadata
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
@@ -51,7 +51,7 @@ def _make(home: Home, run_id: str) -> dict[str, Any]:
     lake = home.open_lake()
     cells = evaluated_cells(lake, all_tasks(), list(home.models()))
     metrics = [record for records in cells.values() for record in records]
-    datasets = [input_record(lake, LakeKey("datasets", task=task)) for task in cells]
+    datasets = lake.records([LakeKey("datasets", task=task) for task in cells])
     published = SourceFile(home.settings.bundled / "reference" / "published.csv")
     table = keep(
         lake,

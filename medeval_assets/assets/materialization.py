@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from medeval_assets.catalog.task_spec import Access
-from medeval_assets.errors import BadInput, MedevalError, Problem
+from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
@@ -33,12 +34,8 @@ class Table:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def input_record(lake: Lake, key: LakeKey) -> LineageRecord:
-    """The record of a table that this step reads; BadInput where it was never materialized."""
-    record = lake.record(key)
-    if record is None:
-        raise BadInput([Problem(str(key), "there is no such table yet", f"Materialize {key.asset} first.")])
-    return record
+Made = tuple[str, Callable[[], Table]]
+"""A partition, and what makes its table or raises."""
 
 
 def keep(
@@ -52,19 +49,48 @@ def keep(
     access: Access = Access.PUBLIC,
     licence: str = "",
     synthetic: bool = False,
-    environment: Callable[[], Mapping[str, str]] = dict,
+    environment: Mapping[str, str] | None = None,
 ) -> Table:
     """Compute the rows and keep them, unless the table that is there has the same derivation.
 
-    like: records of the inputs; the strictest access, the licences and the synthetic mark are handed on.
-    environment: what the rows were computed with, asked for once they are.
+    like: records of the inputs.
+    environment: what the rows are computed with.
     """
     fresh = lake.fresh(key, derivation)
     if fresh is not None:
         return Table(fresh, reused=True)
+    record = write(
+        lake,
+        key,
+        rows(),
+        derivation,
+        run_id=run_id,
+        like=like,
+        access=access,
+        licence=licence,
+        synthetic=synthetic,
+        environment=environment,
+    )
+    return Table(record, reused=False)
+
+
+def write(
+    lake: Lake,
+    key: LakeKey,
+    rows: Rows,
+    derivation: Derivation,
+    *,
+    run_id: str,
+    like: Sequence[LineageRecord] = (),
+    access: Access = Access.PUBLIC,
+    licence: str = "",
+    synthetic: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> LineageRecord:
+    """Keep the rows as the current table; the strictest access, the licences and the synthetic mark are handed on."""
+    content = list(rows)
     licences = sorted({licence, *(record.licence for record in like)} - {""})
-    content = list(rows())
-    record = lake.write(
+    return lake.write(
         key,
         content,
         derivation,
@@ -72,32 +98,40 @@ def keep(
         access=max((access, *(record.access for record in like)), key=list(Access).index),
         licence="; ".join(licences),
         synthetic=synthetic or any(record.synthetic for record in like),
-        environment=environment(),
+        environment=environment,
     )
-    return Table(record, reused=False)
 
 
-def materialize_each(
-    context: dg.AssetExecutionContext, lake: Lake, keys: Iterable[str], make: Callable[[str], Table]
-) -> None:
-    """Make every partition; what is done stays recorded when another one fails, and the run then fails with a list."""
+def each(keys: Iterable[str], make: Callable[[str], Table]) -> Iterator[Made]:
+    """The partitions one by one, for `materialize_each`."""
+    return ((key, partial(make, key)) for key in keys)
+
+
+def materialize_each(context: dg.AssetExecutionContext, lake: Lake, making: Iterable[Made]) -> None:
+    """Make every partition; what is done stays recorded when another one fails, and the run then fails with a list.
+
+    So it does when the run is interrupted.
+    """
     done: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
-    for key in keys:
-        try:
-            table = make(key)
-        except MedevalError as error:
-            failed[key] = str(error)
-        except Exception as error:  # one broken cell must not take the finished ones with it
-            # Where it happened, without the error's own words: those may quote a patient's text.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            context.log.error(f"{key}: unexpected {type(error).__name__}\n{frames}")
-            failed[key] = f"unexpected {type(error).__name__}; the run's log has the traceback"
-        else:
-            done[key] = table_metadata(lake, table)
+    try:
+        for key, make in making:
+            try:
+                table = make()
+            except MedevalError as error:
+                failed[key] = str(error)
+            except Exception as error:  # one broken cell must not take the finished ones with it
+                # Where it happened, without the error's own words: those may quote a patient's text.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                context.log.error(f"{key}: unexpected {type(error).__name__}\n{frames}")
+                failed[key] = f"unexpected {type(error).__name__}; the run's log has the traceback"
+            else:
+                done[key] = table_metadata(lake, table)
+    except BaseException:
+        _record(context, done)
+        raise
     if failed:
-        for key, metadata in done.items():
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+        _record(context, done)
         listed = "\n".join(f"{key}: {message}" for key, message in failed.items())
         raise dg.Failure(
             f"{len(failed)} of {len(failed) + len(done)} partitions of {context.asset_key.to_user_string()} failed; "
@@ -106,6 +140,12 @@ def materialize_each(
         )
     for key, metadata in done.items():
         context.add_asset_metadata(metadata, partition_key=key)
+
+
+def _record(context: dg.AssetExecutionContext, done: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tell Dagster of the partitions that are made, in a step that does not end well."""
+    for key, metadata in done.items():
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
 
 
 def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:

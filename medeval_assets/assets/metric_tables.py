@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets.metrics.intact import INTACT
@@ -33,7 +33,7 @@ def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
 
     def make(key: str) -> Table:
         cell = lake_key("metric_tables", key)
-        source = input_record(lake, lake_key("scores", key))
+        source = lake.records([lake_key("scores", key)])[0]
         table = keep(
             lake,
             cell,
@@ -44,7 +44,7 @@ def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
         )
         return replace(table, metadata=_numbers(lake, table))
 
-    materialize_each(context, lake, context.partition_keys, make)
+    materialize_each(context, lake, each(context.partition_keys, make))
 
 
 def _numbers(lake: Lake, table: Table) -> dict[str, Any]:

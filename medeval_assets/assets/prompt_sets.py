@@ -5,7 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets.partitions import TASKS, lake_key
@@ -41,7 +41,7 @@ def prompt_sets(context: dg.AssetExecutionContext, home: Home, config: PromptCon
 
     def make(key: str) -> Table:
         task = all_tasks()[key]
-        source = input_record(lake, LakeKey("datasets", task=task.name))
+        source = lake.records([LakeKey("datasets", task=task.name)])[0]
         wording = wording_for(task, config.prompts, home.settings)
         return keep(
             lake,
@@ -61,4 +61,4 @@ def prompt_sets(context: dg.AssetExecutionContext, home: Home, config: PromptCon
             like=[source],
         )
 
-    materialize_each(context, lake, context.partition_keys, make)
+    materialize_each(context, lake, each(context.partition_keys, make))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, input_record, keep, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets.metrics.available import available_metrics, scoring_identity
@@ -33,8 +33,8 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
         cell = lake_key("scores", key)
         task = all_tasks()[cell.task]
         metrics = available_metrics(task, home.settings)
-        dataset = input_record(lake, LakeKey("datasets", task=cell.task))
-        generations = input_record(lake, lake_key("generations", key))
+        dataset = lake.records([LakeKey("datasets", task=cell.task)])[0]
+        generations = lake.records([lake_key("generations", key)])[0]
         return keep(
             lake,
             cell,
@@ -48,4 +48,4 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
             like=[dataset, generations],
         )
 
-    materialize_each(context, lake, context.partition_keys, make)
+    materialize_each(context, lake, each(context.partition_keys, make))

@@ -36,6 +36,8 @@ class CheckpointIdentity:
     weights_sha256, tokenizer_sha256, config_sha256: over the names and the contents of the files; the config includes
         generation_config.json.
     chat_template_sha256: of the template text used, "" for none.
+    adapter_sha256: over the LoRA adapter's config and weights, "" for none.
+    code_sha256: over the checkpoint's own Python files, "" where they are not run.
     """
 
     checkpoint: str
@@ -44,12 +46,16 @@ class CheckpointIdentity:
     tokenizer_sha256: str
     config_sha256: str
     chat_template_sha256: str
+    adapter_sha256: str = ""
+    code_sha256: str = ""
 
     @property
     def identity_sha256(self) -> str:
-        """One hash over the four: copies of the same files are the same model, wherever they lie."""
+        """One hash over the six: copies of the same files are the same model, wherever they lie."""
         parts = {
+            "adapter": self.adapter_sha256,
             "chat_template": self.chat_template_sha256,
+            "code": self.code_sha256,
             "config": self.config_sha256,
             "tokenizer": self.tokenizer_sha256,
             "weights": self.weights_sha256,
@@ -58,10 +64,16 @@ class CheckpointIdentity:
 
 
 def identify(
-    spec: ModelSpec, folder: Path, template_text: str | None, *, cache: Path | None = None
+    spec: ModelSpec,
+    folder: Path,
+    template_text: str | None,
+    *,
+    adapter: Path | None = None,
+    cache: Path | None = None,
 ) -> CheckpointIdentity:
     """The identity of the checkpoint in `folder` under this template.
 
+    adapter: folder of the LoRA adapter, if any.
     cache: folder that remembers the hashes of weights that have not changed; None hashes them each time.
     """
     commit = folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else None
@@ -72,7 +84,13 @@ def identify(
         tokenizer_sha256=_hash_of(_present(folder, _TOKENIZER), FileHashes(None)),
         config_sha256=_hash_of(_present(folder, _CONFIG), FileHashes(None)),
         chat_template_sha256="" if template_text is None else hashlib.sha256(template_text.encode()).hexdigest(),
+        adapter_sha256="" if adapter is None else _hash_of(_adapter_files(adapter), FileHashes(cache)),
+        code_sha256=_hash_of(folder.glob("*.py"), FileHashes(None)) if spec.engine.remote_code else "",
     )
+
+
+def _adapter_files(folder: Path) -> list[Path]:
+    return [*_present(folder, ["adapter_config.json"]), *weight_files(folder)]
 
 
 def _present(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -48,6 +48,23 @@ def resolve(spec: ModelSpec, settings: Settings) -> Path:
     return folder
 
 
+def resolve_adapter(spec: ModelSpec, settings: Settings) -> Path | None:
+    """The folder that holds the model's LoRA adapter; None where it has none. BadInput as in `resolve`."""
+    if spec.adapter is None:
+        return None
+    scheme, _, target = spec.adapter.partition(":")
+    if scheme == "hub":
+        adapted = spec.model_copy(update={"checkpoint": spec.adapter, "revision": None})
+        folder = _download(adapted, settings, ("adapter_config.json", "*.safetensors"))
+    else:
+        folder = Path(target)
+    missing = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        remedy = "An adapter folder holds adapter_config.json and adapter_model.safetensors; pickles are refused."
+        raise BadInput([Problem(f"{spec.key} adapter", f"there is no {' and no '.join(missing)}", remedy)])
+    return folder
+
+
 def template_folder(spec: ModelSpec, settings: Settings) -> Path:
     """A folder with the model's chat template, where it has one; of a hub repository no weights are downloaded."""
     if spec.checkpoint.startswith("hub:"):

@@ -35,18 +35,29 @@ def _refused(what: str, remedy: str, field: str = "") -> PydanticCustomError:
 class EngineNeeds(BaseModel):
     """What a model needs to run.
 
+    name: which engine runs it; `auto` is vLLM where it is installed and a GPU is there, else transformers; `openai` is
+        a server that speaks OpenAI's protocol.
     gpus: GPUs it occupies; 0 runs on the CPU.
     dtype: number format of its weights and activations; `auto` is the one its files are in.
     context: most tokens of prompt and answer together; None is what its config allows.
     tensor_parallel: over how many GPUs each layer is split.
+    server: address of the server, such as `http://127.0.0.1:8000/v1`, for `openai`. Keys come from the environment.
+    served_name: what the server calls the model; "" is the model's key.
+    may_leave: tasks whose credentialed or copyrighted text may be sent to the server.
+    remote_code: run the Python that lies in the checkpoint. It can do anything that you can.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    name: Literal["auto", "transformers", "vllm", "openai"] = "auto"
     gpus: int = Field(default=1, ge=0, le=1024)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     context: int | None = Field(default=None, ge=1, le=100_000_000)
     tensor_parallel: int = Field(default=1, ge=1, le=1024)
+    server: str = ""
+    served_name: str = ""
+    may_leave: list[str] = Field(default_factory=list)
+    remote_code: bool = False
 
     @model_validator(mode="after")
     def _parallel_over_what_there_is(self) -> Self:
@@ -77,6 +88,7 @@ class ModelSpec(BaseModel):
         made from the dataset; `generations:path`, a folder of answers that another tool produced.
     revision: branch, tag or commit of a `hub:` checkpoint; None is its main branch.
     base: key of the generalist it is compared with, which makes the pair.
+    adapter: `hub:org/name` or `folder:path` of a LoRA adapter on top of the checkpoint.
     kind: `causal` generates; `encoder` only scores options.
     chat_template: `tokenizer` (its own), `none`, `file:path`, or `as:key` (another model's).
     demo: runs anywhere and belongs to `medeval demo`.
@@ -90,6 +102,7 @@ class ModelSpec(BaseModel):
     revision: str | None = None
     role: Literal["biomedical", "generalist", "baseline"]
     base: str | None = None
+    adapter: str | None = None
     kind: Literal["causal", "encoder"] = "causal"
     chat_template: str = "tokenizer"
     engine: EngineNeeds = EngineNeeds()
@@ -124,6 +137,14 @@ class ModelSpec(BaseModel):
                 "`baseline:<majority, random or copy>` or `generations:path`.",
             )
         return checkpoint
+
+    @field_validator("adapter")
+    @classmethod
+    def _known_adapter(cls, adapter: str | None) -> str | None:
+        scheme, _, target = (adapter or "").partition(":")
+        if adapter is not None and (scheme not in {"hub", "folder"} or not _CHECKPOINTS[scheme].fullmatch(target)):
+            raise _refused("says no place an adapter can come from", "Write `hub:org/name` or `folder:path`.")
+        return adapter
 
     @field_validator("revision")
     @classmethod

@@ -7,14 +7,14 @@ import json
 import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
 from medeval_assets.catalog.task_spec import Example, Output, TaskSpec
 from medeval_assets.engines.generations import Generation
-from medeval_assets.engines.respondent import Questions
+from medeval_assets.engines.respondent import OnBatch, Outcome, Questions, task_by_task
 
 CODE_VERSION = "1"
 
@@ -107,11 +107,13 @@ class Baseline:
     def parameters(self, task: TaskSpec) -> Mapping[str, Any]:
         return {"engine": "baseline", "decoding": asdict(task.decoding)}
 
-    def answer(self, questions: Questions, on_batch: Callable[[int], None]) -> list[Generation]:
+    def answer(self, asked: Sequence[Questions], on_batch: OnBatch) -> Iterator[Outcome]:
+        return task_by_task(asked, self._answered, {"engine": "baseline"}, on_batch)
+
+    def _answered(self, questions: Questions) -> list[Generation]:
         scored = questions.scored()
         texts = BASELINES[self._name](questions.task, scored)
         by_id = {example.example_id: text for example, text in zip(scored, texts, strict=True)}
-        on_batch(len(questions.prompts))
         return [
             Generation(
                 example_id=prompt.example_id,
@@ -122,9 +124,6 @@ class Baseline:
             )
             for prompt in questions.prompts
         ]
-
-    def environment(self) -> Mapping[str, str]:
-        return {"engine": "baseline"}
 
 
 def _request_sha256(identity: Mapping[str, str], prompt_sha256: str) -> str:

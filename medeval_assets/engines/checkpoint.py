@@ -12,45 +12,52 @@ from medeval_assets.errors import BadInput, Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from medeval_assets.engines.engine_setup import EngineSetup
+
 _MISSING_SHOWN = 3
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_config(folder: Path, needs: EngineNeeds) -> Any:
+    """The checkpoint's config. BadInput where there is none, or it cannot be read."""
+    _require(folder, "config.json")
+    try:
+        return _library().AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=needs.remote_code)
+    except Exception as error:
+        raise _unusable(folder, "its config cannot be read", error) from error
+
+
+def load_tokenizer(folder: Path, needs: EngineNeeds) -> PreTrainedTokenizerBase:
     """The checkpoint's tokenizer. BadInput where there is none, or it cannot be read."""
     _require(folder, "config.json")
     try:
         tokenizer: PreTrainedTokenizerBase = _library().AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, local_files_only=True, trust_remote_code=needs.remote_code
         )
     except Exception as error:
         raise _unusable(folder, "its tokenizer cannot be read", error) from error
     return tokenizer
 
 
-def load_model(folder: Path, auto_class: str, needs: EngineNeeds) -> Any:
+def load_model(setup: EngineSetup, auto_class: str) -> Any:
     """The checkpoint's model, ready to answer.
 
     auto_class: the class of `transformers` that picks the model's own, e.g. `AutoModelForCausalLM`.
-    It goes to the GPU where there is one and `needs.gpus` is not 0; where it needs several, it is spread over all.
-    dtype `auto` is the one of the files on a GPU, float32 on a CPU: there bfloat16 is slower for some batch shapes.
+    It goes to the GPU where there is one and the model needs one; where it needs several, it is spread over all.
     BadInput where files are missing or do not fit together. Pickled weights are never read.
     """
+    folder = setup.folder
     _require(folder, "config.json", "*.safetensors")
     library = _library()
-    import torch
-
     library.utils.logging.disable_progress_bar()
-    on_gpu = needs.gpus > 0 and torch.cuda.is_available()
-    dtype = "float32" if needs.dtype == "auto" and not on_gpu else needs.dtype
-    place = "cpu" if not on_gpu else "auto" if needs.gpus > 1 else "cuda"
+    place = "cpu" if not setup.on_gpu else "auto" if setup.needs.gpus > 1 else "cuda"
     try:
         model, report = getattr(library, auto_class).from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=setup.dtype,
             device_map=place,
             attn_implementation="sdpa",
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=setup.needs.remote_code,
             local_files_only=True,
             output_loading_info=True,
         )

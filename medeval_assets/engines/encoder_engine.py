@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
-from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
-from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
-from medeval_assets.engines.transformers_engine import LOGITS_AT_ONCE, identity_of, most_tokens
+from medeval_assets.engines.engine_setup import EngineSetup
+from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
+from medeval_assets.engines.transformers_engine import LOGITS_AT_ONCE, identity_of
 
 
 class EncoderEngine:
@@ -20,31 +19,27 @@ class EncoderEngine:
     alone is masked and prompt and option stand around it (Salazar et al. 2020, arXiv 1910.14659, equation 1).
     """
 
-    def __init__(self, model: Any, tokenizer: Any, context: int | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
         self._device = model.device
         self._mask = tokenizer.mask_token_id
         self._closing = [] if tokenizer.sep_token_id is None else [tokenizer.sep_token_id]
-        self._context = most_tokens(model.config, context)
 
     @classmethod
-    def load(cls, folder: Path, needs: EngineNeeds) -> EncoderEngine:
+    def load(cls, setup: EngineSetup) -> EncoderEngine:
         """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
-        return cls(load_model(folder, "AutoModelForMaskedLM", needs), load_tokenizer(folder), needs.context)
+        return cls(load_model(setup, "AutoModelForMaskedLM"), load_tokenizer(setup.folder, setup.needs))
 
     @property
     def identity(self) -> EngineIdentity:
         return identity_of("transformers-encoder", self._model)
 
-    @property
-    def context(self) -> int:
-        return self._context
-
-    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
-        """One answer a batch, the longest prompt first."""
-        for request in sorted(requests, key=lambda one: (-len(one.token_ids), one.example_id)):
-            logprobs = tuple(self._score(request.option_context, option) for option in request.options)
-            yield [Answer(request.example_id, "", "stop", 0, logprobs)]
+    def answer(self, requests: Sequence[Request], done: Container[Key] = ()) -> Iterator[Batch]:
+        """One answer a batch, task by task, the longest prompt first."""
+        for request in sorted(requests, key=lambda one: (one.task, -len(one.token_ids), one.example_id)):
+            if request.key not in done:
+                logprobs = tuple(self._score(request.option_context, option) for option in request.options)
+                yield [(request, Answer("", "stop", 0, logprobs))]
 
     def close(self) -> None:
         import torch

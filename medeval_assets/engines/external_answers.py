@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medeval_assets.catalog.external import generations_file
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.engines.generations import Generation
-from medeval_assets.engines.respondent import Questions
+from medeval_assets.engines.respondent import OnBatch, Outcome, Questions, task_by_task
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.metrics.predictions_file import Prediction, PredictionsFile, read_predictions
 
@@ -35,24 +35,23 @@ class ExternalAnswers:
     def parameters(self, task: TaskSpec) -> Mapping[str, Any]:
         return {"engine": "external"}
 
-    def answer(self, questions: Questions, on_batch: Callable[[int], None]) -> list[Generation]:
-        """BadInput where no prompt has a prediction."""
+    def answer(self, asked: Sequence[Questions], on_batch: OnBatch) -> Iterator[Outcome]:
+        """An error where no prompt of a task has a prediction."""
+        return task_by_task(asked, self._answered, {"engine": "external"}, on_batch)
+
+    def _answered(self, questions: Questions) -> list[Generation]:
         name = f"{self._spec.key} × {questions.task.name}"
         predictions = {one.example_id: one for one in self._file(questions.task).predictions}
         answered = [prompt for prompt in questions.prompts if prompt.example_id in predictions]
         if not answered:
             what = f"none of the {len(questions.prompts)} prompts has a prediction"
             raise BadInput([Problem(name, what, "Register predictions for the examples of today's dataset.")])
-        on_batch(len(questions.prompts))
         others = sum(
             predictions[prompt.example_id].prompt_sha256 not in ("", prompt.prompt_sha256) for prompt in answered
         )
         if others:
             _log.warning("%s: %d of %d predictions answer other prompts than today's", name, others, len(answered))
         return [generation_of(predictions[prompt.example_id]) for prompt in answered]
-
-    def environment(self) -> Mapping[str, str]:
-        return {"engine": "external"}
 
     def _file(self, task: TaskSpec) -> PredictionsFile:
         if task.name not in self._files:

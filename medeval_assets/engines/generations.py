@@ -1,14 +1,14 @@
-"""Generations: a task's prompts, fitted to one model, rendered for it and answered."""
+"""Generations: a task's prompts, fitted to one model and rendered for it, and the rows that its answers make."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medeval_assets.catalog.task_spec import Decoding, TaskSpec
-from medeval_assets.engines.protocol import Engine, Request
+from medeval_assets.engines.protocol import Answer, Request
 from medeval_assets.engines.rendering import Renderer
 from medeval_assets.prompts.fitting import Skipped, fit
 from medeval_assets.prompts.prompt import Prompt
@@ -20,7 +20,9 @@ class Generation:
 
     prompt_sha256: "" where it is not known what was asked.
     prompt_tokens, generated_tokens: 0 where nothing of it was tokenized here.
-    finish_reason: "stop", "length", or "skipped" where the prompt cannot be fitted to the model's context.
+    finish_reason: "stop", "length", "skipped" where the prompt cannot be fitted to the model's context, or "refused"
+        where a server will not answer it.
+    skip_reason: why it was skipped or refused, else "".
     option_logprobs, option_tokens: in the order of the prompt's options; empty for free text and where skipped.
     fitting: JSON of what was shown, truncated and left out; "" where nothing was fitted.
     """
@@ -57,57 +59,38 @@ def prepare(task: TaskSpec, prompts: Sequence[Prompt], renderer: Renderer, conte
     return [_prepared(task, prompt, renderer, context) for prompt in prompts]
 
 
-def generate(
-    task: TaskSpec,
-    prompts: Sequence[Prompt],
-    engine: Engine,
-    renderer: Renderer,
-    *,
-    request_salt: str,
-    on_batch: Callable[[int], None],
-) -> list[Generation]:
-    """One generation for every prompt, in their order.
-
-    request_salt: identity of the model, the engine's name and dtype: with another one the same prompt is other work.
-    on_batch: told how many more prompts are done, the skipped ones first.
-    """
-    prepared = prepare(task, prompts, renderer, engine.context)
-    requests = [one.request for one in prepared if one.request is not None]
-    if len(requests) < len(prepared):
-        on_batch(len(prepared) - len(requests))
-    answers = {}
-    for batch in engine.answer(requests):
-        answers.update({answer.example_id: answer for answer in batch})
-        on_batch(len(batch))
-
-    rows = []
-    for one in prepared:
-        if one.request is None:
-            rows.append(_skipped(one))
-            continue
-        answer = answers[one.request.example_id]
-        rows.append(
-            Generation(
-                example_id=answer.example_id,
-                prompt_sha256=one.prompt.prompt_sha256,
-                text=answer.text,
-                finish_reason=answer.finish_reason,
-                prompt_tokens=len(one.request.token_ids),
-                generated_tokens=answer.generated_tokens,
-                option_logprobs=answer.option_logprobs,
-                option_tokens=tuple(len(option) for option in one.request.options),
-                fitting=one.fitting,
-                request_sha256=request_sha256(one.request, request_salt),
-            )
+def generation_of(one: Prepared, answer: Answer | None, request_sha256: str) -> Generation:
+    """The row of a prompt; answer: None where it was skipped."""
+    if one.request is None or answer is None:
+        return Generation(
+            example_id=one.prompt.example_id,
+            prompt_sha256=one.prompt.prompt_sha256,
+            text="",
+            finish_reason="skipped",
+            skip_reason=one.skip_reason,
         )
-    return rows
+    return Generation(
+        example_id=one.prompt.example_id,
+        prompt_sha256=one.prompt.prompt_sha256,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        skip_reason=answer.reason,
+        prompt_tokens=len(one.request.token_ids),
+        generated_tokens=answer.generated_tokens,
+        option_logprobs=answer.option_logprobs,
+        option_tokens=tuple(len(option) for option in one.request.options),
+        fitting=one.fitting,
+        request_sha256=request_sha256,
+    )
 
 
 def request_sha256(request: Request, salt: str) -> str:
-    """The hash of all that decides an answer: the model and engine (salt), the tokens, the decoding, the options."""
+    """The hash of all that decides an answer: the model and engine (salt), what is asked, the decoding, the options."""
     work = {
         "salt": salt,
         "token_ids": request.token_ids,
+        # Where tokens are known, they are all that the model sees of the messages.
+        "messages": [] if request.token_ids else [(one.role, one.content) for one in request.messages],
         "max_new_tokens": request.decoding.max_new_tokens,
         "stop": request.decoding.stop,
         "option_context": request.option_context,
@@ -131,16 +114,8 @@ def _prepared(task: TaskSpec, prompt: Prompt, renderer: Renderer, context: int) 
         decoding=Decoding(task.decoding.max_new_tokens, (*task.decoding.stop, *rendered.stop)),
         options=options,
         option_context=option_context,
+        task=task.name,
+        messages=tuple(fitted.messages),
     )
     fitting = json.dumps(fitted.fitting, sort_keys=True) if fitted.fitting else ""
     return Prepared(prompt, request, fitting=fitting)
-
-
-def _skipped(one: Prepared) -> Generation:
-    return Generation(
-        example_id=one.prompt.example_id,
-        prompt_sha256=one.prompt.prompt_sha256,
-        text="",
-        finish_reason="skipped",
-        skip_reason=one.skip_reason,
-    )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
-from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.engines.engine_setup import EngineSetup
 from medeval_assets.engines.protocol import Engine
 
 
@@ -48,12 +46,22 @@ LOADED_ENGINES = LoadedEngines()
 """This process's."""
 
 
-def load_engine(kind: Literal["causal", "encoder"], folder: Path, needs: EngineNeeds) -> Engine:
-    """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
-    if kind == "encoder":
-        from medeval_assets.engines.encoder_engine import EncoderEngine
+def load_engine(setup: EngineSetup) -> Engine:
+    """The engine that the setup asks for. BadInput where it cannot be loaded."""
+    match setup.engine:
+        case "transformers-encoder":
+            from medeval_assets.engines.encoder_engine import EncoderEngine
 
-        return EncoderEngine.load(folder, needs)
-    from medeval_assets.engines.transformers_engine import TransformersEngine
+            return EncoderEngine.load(setup)
+        case "vllm":
+            from medeval_assets.engines.vllm_engine import VllmEngine
 
-    return TransformersEngine.load(folder, needs)
+            return VllmEngine.load(setup)
+        case "openai":
+            from medeval_assets.engines.openai_engine import OpenAiEngine
+
+            return OpenAiEngine.load(setup)
+        case "transformers":
+            from medeval_assets.engines.transformers_engine import TransformersEngine
+
+            return TransformersEngine.load(setup)

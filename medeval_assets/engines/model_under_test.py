@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -10,13 +11,17 @@ from typing import Any
 
 from medeval_assets.catalog.chat_template import chat_template_text
 from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, identify
-from medeval_assets.catalog.checkpoint_source import resolve
+from medeval_assets.catalog.checkpoint_source import resolve, resolve_adapter
 from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.catalog.task_spec import Access
 from medeval_assets.engines.checkpoint import load_tokenizer
+from medeval_assets.engines.engine_setup import EngineSetup, engine_setup
+from medeval_assets.engines.journal import Journal
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES, load_engine
 from medeval_assets.engines.protocol import Engine
 from medeval_assets.engines.rendering import Renderer
-from medeval_assets.errors import MedevalError
+from medeval_assets.engines.respondent import Questions
+from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -38,11 +43,18 @@ class ModelUnderTest:
         return path
 
     @property
+    def adapter(self) -> Path | None:
+        """The LoRA adapter's files, if it has one."""
+        path: Path | None = self._once("adapter", lambda: resolve_adapter(self.spec, self._settings))
+        return path
+
+    @property
     def identity(self) -> CheckpointIdentity:
         """Which weights, tokenizer, config and template; nothing is loaded for it."""
         cache = self._settings.home / "cache"
         identity: CheckpointIdentity = self._once(
-            "identity", lambda: identify(self.spec, self.folder, self._template(), cache=cache)
+            "identity",
+            lambda: identify(self.spec, self.folder, self._template(), adapter=self.adapter, cache=cache),
         )
         return identity
 
@@ -51,15 +63,54 @@ class ModelUnderTest:
         """Renders prompts under the model's template."""
         name = f"chat template of {self.spec.key}"
         renderer: Renderer = self._once(
-            "renderer", lambda: Renderer(load_tokenizer(self.folder), self._template(), name)
+            "renderer", lambda: Renderer(load_tokenizer(self.folder, self.spec.engine), self._template(), name)
         )
         return renderer
+
+    @property
+    def setup(self) -> EngineSetup:
+        """Which engine runs it, and with what; nothing is loaded for it."""
+        spec = self.spec
+        setup: EngineSetup = self._once(
+            "setup", lambda: engine_setup(spec.key, self.folder, spec.kind, spec.engine, self.adapter)
+        )
+        return setup
+
+    @property
+    def work(self) -> Mapping[str, str]:
+        """All that decides an answer besides what is asked. Copies of the same files are the same work."""
+        return {"identity": self.identity.identity_sha256, "engine": self.setup.engine, "dtype": self.setup.dtype}
+
+    @property
+    def request_salt(self) -> str:
+        return json.dumps(self.work, sort_keys=True)
+
+    @property
+    def journal(self) -> Journal:
+        """Its answers so far."""
+        journal: Journal = self._once("journal", lambda: Journal(self._settings.journal, self.work))
+        return journal
 
     @property
     def engine(self) -> Engine:
         """The loaded model: the one this process holds, where it is the same."""
         engine: Engine = self._once("engine", lambda: LOADED_ENGINES.get(self._engine_key(), self._load))
         return engine
+
+    def may_be_asked(self, questions: Questions) -> None:
+        """BadInput where text that is not public would leave for a server, and the user has not allowed it."""
+        if self.spec.engine.name != "openai" or questions.access is Access.PUBLIC:
+            return
+        task = questions.task.name
+        if task not in self.spec.engine.may_leave:
+            what = f"the task is {questions.access.value}, and its prompts would go to {self.spec.engine.server}"
+            remedy = f"If its terms allow that, add {task} to `engine.may_leave` of the model."
+            raise BadInput([Problem(f"{self.spec.key} × {task}", what, remedy)])
+
+    def drop_engine(self) -> None:
+        """Close the engine; who asks for it again gets a new one."""
+        self._parts.pop("engine", None)
+        LOADED_ENGINES.close()
 
     def _template(self) -> str | None:
         return chat_template_text(self.spec, self._models, self._settings, self.folder)
@@ -71,7 +122,7 @@ class ModelUnderTest:
     def _load(self) -> Engine:
         _log.info("loading model %s", self.spec.key)
         start = time.perf_counter()
-        engine = load_engine(self.spec.kind, self.folder, self.spec.engine)
+        engine = load_engine(self.setup)
         _log.info("model %s loaded in %.1f s on %s", self.spec.key, time.perf_counter() - start, engine.identity.device)
         return engine
 

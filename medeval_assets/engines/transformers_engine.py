@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
-from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
+from medeval_assets.engines.engine_setup import EngineSetup
+from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
 from medeval_assets.engines.rendering import shared_prefix
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ LOGITS_AT_ONCE = 2**27
 TOKENS_ON_CPU = 16_384
 TOKENS_ON_GPU = 32_768
 
-CONTEXT_WHERE_NOTHING_LIMITS_IT = 2048
-
 # How many prompt tokens are encoded in the time of one decoding step: what another batch costs, told in padding.
 _STEP_ON_CPU = 40
 _STEP_ON_GPU = 400
@@ -47,7 +44,7 @@ class TransformersEngine:
     Nothing of the checkpoint's own generation settings is used except the tokens that end an answer.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, context: int | None = None, token_budget: int | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: Any, token_budget: int | None = None) -> None:
         import transformers
         from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -59,7 +56,6 @@ class TransformersEngine:
         self._pad = next(token for token in (tokenizer.pad_token_id, *sorted(self._end_tokens), 0) if token is not None)
         model.generation_config = library.GenerationConfig()
         self._accepted = inspect.signature(model.forward).parameters
-        self._context = most_tokens(model.config, context)
         # Where layers only keep a window or a state, part of a sequence cannot be taken back out of the cache.
         layers = DynamicCache(config=model.config).layers
         self._cache_is_whole = "past_key_values" in self._accepted and all(
@@ -70,32 +66,36 @@ class TransformersEngine:
         self._step = _STEP_ON_CPU if on_cpu else _STEP_ON_GPU
 
     @classmethod
-    def load(cls, folder: Path, needs: EngineNeeds) -> TransformersEngine:
+    def load(cls, setup: EngineSetup) -> TransformersEngine:
         """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
-        return cls(load_model(folder, "AutoModelForCausalLM", needs), load_tokenizer(folder), needs.context)
+        return cls(load_model(setup, "AutoModelForCausalLM"), load_tokenizer(setup.folder, setup.needs))
 
     @property
     def identity(self) -> EngineIdentity:
         return identity_of("transformers", self._model)
 
-    @property
-    def context(self) -> int:
-        return self._context
+    def answer(self, requests: Sequence[Request], done: Container[Key] = ()) -> Iterator[Batch]:
+        """Answers task by task in batches of like length, the longest first, so that too little memory shows at once.
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
-        """Answers in batches of like length, the longest first, so that too little memory shows at once."""
+        Which requests share a batch does not depend on what is done.
+        """
         import torch
 
-        for decoding, group in groupby(sorted(requests, key=_decoding_order), key=lambda one: one.decoding):
+        for (_, decoding), group in groupby(sorted(requests, key=_order), key=lambda one: (one.task, one.decoding)):
             alike = list(group)
+            if all(request.key in done for request in alike):
+                continue
             ending = self._ending(decoding)
             with torch.inference_mode():
                 start = self._shared_start(alike)
             for batch in batches(alike, self._budget, self._step):
+                left = [request for request in batch if request.key not in done]
+                if not left:
+                    continue
                 # Not held over the yield: the caller's own work must not run in inference mode.
                 with torch.inference_mode():
-                    answers = self._answer(batch, ending, start)
-                yield answers
+                    answers = self._answer(left, ending, start)
+                yield list(zip(left, answers, strict=True))
 
     def close(self) -> None:
         import torch
@@ -193,11 +193,11 @@ class TransformersEngine:
         text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
         cut = min((place for stop in request.decoding.stop if (place := text.find(stop)) >= 0), default=None)
         return Answer(
-            example_id=request.example_id,
             text=text[:cut],
             finish_reason="stop" if ending.reached(tokens) else "length",
             generated_tokens=len(tokens),
             option_logprobs=logprobs,
+            token_ids=tuple(tokens),
         )
 
     def _shared_start(self, requests: Sequence[Request]) -> Any:
@@ -367,13 +367,6 @@ def batches(requests: Sequence[Request], budget: int, step: int) -> list[list[Re
     return done
 
 
-def most_tokens(config: Any, wanted: int | None) -> int:
-    """The context: what the config allows, and no more than wanted."""
-    allowed = getattr(config.get_text_config(), "max_position_embeddings", None)
-    limits = [limit for limit in (allowed, wanted) if limit]
-    return min(limits, default=CONTEXT_WHERE_NOTHING_LIMITS_IT)
-
-
 def identity_of(name: str, model: Any) -> EngineIdentity:
     import tokenizers
     import torch
@@ -392,8 +385,8 @@ def identity_of(name: str, model: Any) -> EngineIdentity:
     )
 
 
-def _decoding_order(request: Request) -> tuple[int, tuple[str, ...]]:
-    return (-request.decoding.max_new_tokens, request.decoding.stop)
+def _order(request: Request) -> tuple[str, int, tuple[str, ...]]:
+    return (request.task, -request.decoding.max_new_tokens, request.decoding.stop)
 
 
 def _is_first_step(request: Request) -> bool:

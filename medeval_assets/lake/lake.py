@@ -168,9 +168,10 @@ class Lake:
     def records(self, keys: Sequence[LakeKey]) -> list[LineageRecord]:
         """The records of many current tables, in the order of the keys. BadInput where one is missing or unreadable."""
         found = [self.record(key) for key in keys]
-        missing = [str(key) for key, record in zip(keys, found, strict=True) if record is None]
+        missing = [key for key, record in zip(keys, found, strict=True) if record is None]
         if missing:
-            raise BadInput([Problem(name, "there is no such table", "Materialize it first.") for name in missing])
+            what = "there is no such table yet"
+            raise BadInput([Problem(str(key), what, f"Materialize {key.asset} first.") for key in missing])
         return [record for record in found if record is not None]
 
     def fresh(self, key: LakeKey, derivation: Derivation) -> LineageRecord | None:

@@ -66,8 +66,8 @@ class Generations(_Table):
         str_matches=_SHA256_OR_NONE, description="Hash of the prompt before any fitting; empty where it is not known"
     )
     text: String = Field(description="What the model returned, special tokens left out")
-    finish_reason: String = Field(isin=["stop", "length", "skipped"], description="Why the answer ended")
-    skip_reason: String = Field(description="Why the prompt was not asked, or empty")
+    finish_reason: String = Field(isin=["stop", "length", "skipped", "refused"], description="Why the answer ended")
+    skip_reason: String = Field(description="Why the prompt was skipped or refused, or empty")
     prompt_tokens: Integer = Field(ge=0, description="Tokens of the rendered prompt")
     generated_tokens: Integer = Field(ge=0, description="Tokens generated, the end token included")
     option_logprobs: Numbers = Field(description="Summed log-probability (nats) of each option's answer")

@@ -170,13 +170,15 @@ def test_answers_are_read_strictly_on_every_sample(name: str, spec: TaskSpec, tm
 def test_rows_are_those_of_the_prompts_asked_and_their_answers_do_not_depend_on_the_limit() -> None:
     scored = examples("A", "B", "B", options="AB")
     prompts = [Prompt(f"e{n}", (Message("user", "?"),), "", prompt_sha256=f"{n}" * 64) for n in range(3)]
-    baseline, done = Baseline("majority"), list[int]()
+    baseline, done = Baseline("majority"), list[tuple[str, int, int]]()
     spec = task(Output.CHOICE)
-    rows = baseline.answer(Questions(spec, prompts, lambda: scored), done.append)
+    (outcome,) = baseline.answer([Questions(spec, prompts, lambda: scored)], lambda *said: done.append(said))
+    rows = outcome.generations
     assert [(row.example_id, row.prompt_sha256, row.text, row.finish_reason) for row in rows] == [
         (f"e{n}", f"{n}" * 64, "B", "stop") for n in range(3)
     ]
-    assert done == [3]
+    assert done == [(spec.name, 3, 0)]
     assert len({row.request_sha256 for row in rows}) == 3
-    assert baseline.answer(Questions(spec, prompts[:1], lambda: scored), done.append) == rows[:1]
+    (fewer,) = baseline.answer([Questions(spec, prompts[:1], lambda: scored)], lambda *_: None)
+    assert fewer.generations == rows[:1]
     assert Baseline("random").identity(spec) != baseline.identity(spec)

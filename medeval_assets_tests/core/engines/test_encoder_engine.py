@@ -12,6 +12,7 @@ import transformers
 from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.encoder_engine import EncoderEngine
+from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.loaded_engines import load_engine
 from medeval_assets.engines.protocol import Request
 from medeval_assets.engines.rendering import Renderer
@@ -42,12 +43,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_options_are_scored_by_masking_each_token(folder: Path) -> None:
-    engine = load_engine("encoder", folder, EngineNeeds(gpus=0))
+    setup = engine_setup("bert", folder, "encoder", EngineNeeds(gpus=0))
+    engine = load_engine(setup)
     assert isinstance(engine, EncoderEngine)
-    assert (engine.identity.name, engine.context) == ("transformers-encoder", 64)
+    assert (engine.identity.name, setup.context) == ("transformers-encoder", 64)
     prompt = (CLS, 5, 6, 7, 8)
     request = Request("e", prompt, Decoding(5), options=((9,), (10, 11, 12)), option_context=prompt)
-    ((answer,),) = engine.answer([request])
+    ((answered,),) = engine.answer([request])
+    answer = answered[1]
 
     library: Any = transformers
     model = library.BertForMaskedLM.from_pretrained(folder).eval()

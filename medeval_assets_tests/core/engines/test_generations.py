@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import torch
 from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.catalog.task_spec import Decoding, Document, DocumentRule, TaskSpec
 from medeval_assets.engines.checkpoint import load_tokenizer
-from medeval_assets.engines.generations import Generation, generate, prepare, request_sha256
-from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
+from medeval_assets.engines.engine_setup import engine_setup
+from medeval_assets.engines.generations import Generation, generation_of, prepare, request_sha256
+from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
 from medeval_assets.engines.rendering import Renderer
 from medeval_assets.engines.transformers_engine import TransformersEngine
 from medeval_assets.lake.tables import arrow_schema
@@ -28,7 +29,7 @@ TASK: TaskSpec = replace(TASKS[0], decoding=Decoding(max_new_tokens=6, stop=("\n
 
 @pytest.fixture(scope="module")
 def renderer(tiny_checkpoint: Path) -> Renderer:
-    return Renderer(load_tokenizer(tiny_checkpoint), CHATML)
+    return Renderer(load_tokenizer(tiny_checkpoint, EngineNeeds()), CHATML)
 
 
 def prompt(example_id: str, words: int = 5, options: Sequence[str] = ("yes", "no", "not said")) -> Prompt:
@@ -41,30 +42,41 @@ def prompt(example_id: str, words: int = 5, options: Sequence[str] = ("yes", "no
     )
 
 
+CONTEXT = 200
+
+
 class Echo:
     """An engine that answers with the number of a prompt's tokens, the shortest first."""
 
     identity = EngineIdentity("echo", "none", "none", {})
-    context = 200
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
+    def answer(self, requests: Sequence[Request], done: Container[Key] = ()) -> Iterator[Batch]:
         self.requests = sorted(requests, key=lambda request: len(request.token_ids))
         for request in self.requests:
             logprobs = tuple(-float(len(option)) for option in request.options)
-            yield [Answer(request.example_id, str(len(request.token_ids)), "stop", 2, logprobs)]
+            yield [(request, Answer(str(len(request.token_ids)), "stop", 2, logprobs))]
 
     def close(self) -> None:
         self.requests = []
 
 
-def run(engine: Any, renderer: Renderer, prompts: Sequence[Prompt], salt: str = "salt") -> list[Generation]:
-    steps: list[int] = []
-    rows = generate(TASK, prompts, engine, renderer, request_salt=salt, on_batch=steps.append)
-    assert sum(steps) == len(prompts)
-    return rows
+def run(engine: Any, renderer: Renderer, prompts: Sequence[Prompt], task: TaskSpec = TASK) -> list[Generation]:
+    """The rows that an engine's answers make."""
+    prepared = prepare(task, prompts, renderer, CONTEXT)
+    answers = {
+        request.example_id: answer
+        for batch in engine.answer([one.request for one in prepared if one.request])
+        for request, answer in batch
+    }
+    return [
+        generation_of(
+            one, answers.get(one.prompt.example_id), request_sha256(one.request, "salt") if one.request else ""
+        )
+        for one in prepared
+    ]
 
 
 def test_rows_come_in_the_order_of_the_prompts(renderer: Renderer) -> None:
@@ -109,17 +121,16 @@ def test_documents_are_fitted_and_recorded(renderer: Renderer) -> None:
     task = replace(TASK, documents=DocumentRule(max_tokens=500, separator="\n--\n"))
     documents = tuple(Document(f"d{number}", f"{number}" * 60) for number in range(4))
     asked = replace(prompt("letters"), documents=documents, messages=(Message("user", f"Read:\n{DOCUMENTS}\nWell?"),))
-    engine = Echo()
-    (row,) = generate(task, [asked], engine, renderer, request_salt="", on_batch=lambda _: None)
+    (row,) = run(Echo(), renderer, [asked], task)
     shown = json.loads(row.fitting)["documents"]
     assert shown
     assert set(shown) < {document.document_id for document in documents}
-    assert row.prompt_tokens + 6 <= engine.context
+    assert row.prompt_tokens + 6 <= CONTEXT
     assert run(Echo(), renderer, [prompt("plain")])[0].fitting == ""
 
 
 def test_the_answers_of_a_real_model(renderer: Renderer, tiny_checkpoint: Path) -> None:
-    engine = TransformersEngine.load(tiny_checkpoint, EngineNeeds(gpus=0))
+    engine = TransformersEngine.load(engine_setup("tiny", tiny_checkpoint, "causal", EngineNeeds(gpus=0)))
     prompts = [prompt(f"e{number}", number + 1) for number in range(4)]
     rows = run(engine, renderer, prompts)
     assert [asdict(row) for row in rows] == [asdict(row) for row in run(engine, renderer, prompts)]

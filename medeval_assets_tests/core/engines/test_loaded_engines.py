@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.loaded_engines import LoadedEngines, load_engine
-from medeval_assets.engines.protocol import Answer, EngineIdentity, Request
+from medeval_assets.engines.protocol import Batch, EngineIdentity, Key, Request
 
 
 class Small:
     """An engine that only knows whether it was closed."""
 
     identity = EngineIdentity("small", "none", "none", {})
-    context = 1
 
     def __init__(self, others: list[Small]) -> None:
         self.closed = False
         assert all(other.closed for other in others), "two models in memory"
         others.append(self)
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[list[Answer]]:
+    def answer(self, requests: Sequence[Request], done: Container[Key] = ()) -> Iterator[Batch]:
         yield []
 
     def close(self) -> None:
@@ -75,5 +75,5 @@ def test_threads_wait_for_one_load() -> None:
 
 
 def test_a_causal_checkpoint_is_loaded(tiny_checkpoint: Path) -> None:
-    engine = load_engine("causal", tiny_checkpoint, EngineNeeds(gpus=0))
+    engine = load_engine(engine_setup("tiny", tiny_checkpoint, "causal", EngineNeeds(gpus=0)))
     assert engine.identity.name == "transformers"

@@ -193,18 +193,20 @@ def test_answers_are_those_of_the_prompts_asked_with_the_hashes_they_came_with(
     lines[0] |= {"prompt_sha256": "0" * 64, "finish_reason": "length"}
     del lines[1]["prompt_sha256"]
     registered(settings, tmp_path / "a.jsonl", *lines)
-    respondent, done = ExternalAnswers(all_models(settings)["my-gpt"]), list[int]()
+    respondent, done = ExternalAnswers(all_models(settings)["my-gpt"]), list[tuple[str, int, int]]()
 
-    rows = respondent.answer(Questions(NLI, prompts[:3], list), done.append)
+    (outcome,) = respondent.answer([Questions(NLI, prompts[:3], list)], lambda *said: done.append(said))
 
     # The first prompt asked has no prediction; the fourth one's is not asked for.
-    assert [(row.example_id, row.prompt_sha256, row.finish_reason, row.request_sha256) for row in rows] == [
+    assert [
+        (row.example_id, row.prompt_sha256, row.finish_reason, row.request_sha256) for row in outcome.generations
+    ] == [
         (prompts[1].example_id, "0" * 64, "length", ""),
         (prompts[2].example_id, "", "stop", ""),
     ]
-    assert done == [3]
-    with pytest.raises(BadInput, match="none of the 1 prompts has a prediction"):
-        respondent.answer(Questions(NLI, prompts[:1], list), done.append)
+    assert done == [(NLI.name, 3, 0)]
+    (outcome,) = respondent.answer([Questions(NLI, prompts[:1], list)], lambda *_: None)
+    assert "none of the 1 prompts has a prediction" in str(outcome.error)
     with pytest.raises(BadInput, match=r"medeval evaluate -m my-gpt -g meqsum=<file>"):
         respondent.identity(SUMMARIES)
 

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from medeval_assets.catalog.model_spec import EngineNeeds
 from medeval_assets.catalog.task_spec import Decoding
+from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.protocol import Answer, Request
 from medeval_assets.engines.transformers_engine import TransformersEngine, batches
 from medeval_assets.errors import BadInput
@@ -115,7 +116,7 @@ def plain_tokens(model: Any, prompt: tuple[int, ...], most: int, ends: Sequence[
 
 
 def answers_of(engine: TransformersEngine, requests: Sequence[Request]) -> dict[str, Answer]:
-    return {answer.example_id: answer for batch in engine.answer(requests) for answer in batch}
+    return {request.example_id: answer for batch in engine.answer(requests) for request, answer in batch}
 
 
 @pytest.mark.parametrize("budget", [1, 170, 100_000], ids=["one by one", "some", "together"])
@@ -253,14 +254,12 @@ def test_a_batch_closes_when_padding_costs_more_than_decoding_again() -> None:
 
 
 def test_loading_a_checkpoint(tiny_checkpoint: Path) -> None:
-    engine = TransformersEngine.load(tiny_checkpoint, ON_CPU)
-    assert engine.context == 512
+    engine = TransformersEngine.load(engine_setup("tiny", tiny_checkpoint, "causal", ON_CPU))
     assert (engine.identity.name, engine.identity.dtype, engine.identity.device) == (
         "transformers",
         "float32",
         "cpu",
     )
-    assert TransformersEngine.load(tiny_checkpoint, EngineNeeds(gpus=0, context=100)).context == 100
     engine.close()
 
 
@@ -320,6 +319,6 @@ def test_a_checkpoint_that_cannot_be_used_is_refused(tiny_checkpoint: Path, tmp_
     shutil.copytree(tiny_checkpoint, folder)
     spoil(folder)
     with pytest.raises(BadInput) as caught:
-        TransformersEngine.load(folder, ON_CPU)
+        TransformersEngine.load(engine_setup("tiny", folder, "causal", ON_CPU))
     (problem,) = caught.value.problems
     assert problem.where == str(folder)

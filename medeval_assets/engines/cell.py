@@ -1,0 +1,72 @@
+"""Cell: one model on one task, as it would be answered today."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medeval_assets.catalog.task_spec import Access, Example, TaskSpec
+from medeval_assets.engines.respondent import Questions, Respondent
+from medeval_assets.errors import BadInput, Problem
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.prompts.prompt_rows import prompts_of
+from medeval_assets.prompts.selection import select
+from medeval_assets.sources.example_rows import examples_of
+
+CODE_VERSION = "1"
+"""Raised when the same prompts and answers would make another generations table."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell and all that its generations depend on.
+
+    limit: how many prompts are asked; None is all.
+    sources: records of the tables that the respondent reads, the prompt set first.
+    """
+
+    key: LakeKey
+    task: TaskSpec
+    limit: int | None
+    sources: Sequence[LineageRecord]
+    derivation: Derivation
+
+    @property
+    def name(self) -> str:
+        return f"{self.key.model} × {self.key.task}"
+
+    @property
+    def asked(self) -> int:
+        """How many prompts there are to answer."""
+        prompts = self.sources[0].rows
+        return prompts if self.limit is None else min(self.limit, prompts)
+
+    def questions(self, lake: Lake) -> Questions:
+        """What is to be asked, read from the lake."""
+        prompts = prompts_of(lake.rows(self.sources[0].key))
+        prompted = {prompt.example_id for prompt in prompts}
+
+        def scored() -> list[Example]:
+            examples = examples_of(lake.rows(LakeKey("datasets", task=self.task.name)))
+            found = [example for example in examples if example.example_id in prompted]
+            if len(found) < len(prompts):
+                what = "it asks about examples that the dataset no longer has"
+                raise BadInput([Problem(str(self.sources[0].key), what, "Materialize it again.")])
+            return found
+
+        access = Access.PUBLIC if self.sources[0].synthetic else self.sources[0].access
+        return Questions(self.task, select(prompts, self.limit), scored, access)
+
+
+def cell_of(lake: Lake, model: str, task: TaskSpec, respondent: Respondent, limit: int | None) -> Cell:
+    """The cell as it would be derived now. BadInput where a table that it reads or the model is missing."""
+    sources = lake.records([LakeKey(asset, task=task.name) for asset in respondent.reads])
+    derivation = Derivation(
+        code_version=CODE_VERSION,
+        parameters={"limit": limit, **respondent.parameters(task)},
+        inputs=tuple(source.as_input() for source in sources),
+        model=dict(respondent.identity(task)),
+    )
+    return Cell(LakeKey("generations", model, task.name), task, limit, sources, derivation)
