@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
+from medeval_assets.engines.ending import Ending, end_tokens
 from medeval_assets.engines.engine_setup import EngineSetup
 from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
 from medeval_assets.engines.rendering import shared_prefix
@@ -52,7 +51,7 @@ class TransformersEngine:
         self._model = model
         self._tokenizer = tokenizer
         self._device = model.device
-        self._end_tokens = _token_ids(model.generation_config.eos_token_id) | _token_ids(tokenizer.eos_token_id)
+        self._end_tokens = end_tokens(model.generation_config, tokenizer)
         self._pad = next(token for token in (tokenizer.pad_token_id, *sorted(self._end_tokens), 0) if token is not None)
         model.generation_config = library.GenerationConfig()
         self._accepted = inspect.signature(model.forward).parameters
@@ -85,7 +84,7 @@ class TransformersEngine:
             alike = list(group)
             if all(request.key in done for request in alike):
                 continue
-            ending = self._ending(decoding)
+            ending = Ending.of(decoding, self._tokenizer, self._end_tokens)
             with torch.inference_mode():
                 start = self._shared_start(alike)
             for batch in batches(alike, self._budget, self._step):
@@ -105,7 +104,7 @@ class TransformersEngine:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _answer(self, batch: list[Request], ending: _Ending, start: Any) -> list[Answer]:
+    def _answer(self, batch: list[Request], ending: Ending, start: Any) -> list[Answer]:
         """One batch. Its columns are: the shared start, padding, and the rest of each prompt."""
         shared = 0 if start is None else start.get_seq_length()
         ids, mask = self._padded([request.token_ids[shared:] for request in batch])
@@ -130,11 +129,11 @@ class TransformersEngine:
             if request.options and _is_first_step(request):
                 logprobs[row] = first.read(row, [option[0] for option in request.options])
         return [
-            self._finished(request, tokens, ending, logprobs.get(row, ()))
+            ending.answer(request, tokens, logprobs.get(row, ()))
             for row, (request, tokens) in enumerate(zip(batch, produced, strict=True))
         ]
 
-    def _generate(self, ids: Tensor, mask: Tensor, cache: Any, ending: _Ending, first: _FirstStep) -> list[list[int]]:
+    def _generate(self, ids: Tensor, mask: Tensor, cache: Any, ending: Ending, first: _FirstStep) -> list[list[int]]:
         """Greedy tokens of each row, the ending one included."""
         import torch
         import transformers
@@ -179,26 +178,6 @@ class TransformersEngine:
             if cache is not None and 0 < len(rows) < len(new):
                 cache.batch_select_indices(rows)
         return produced
-
-    def _ending(self, decoding: Decoding) -> _Ending:
-        added = self._tokenizer.get_added_vocab()
-        return _Ending(
-            tokenizer=self._tokenizer,
-            most=decoding.max_new_tokens,
-            tokens=frozenset(self._end_tokens | {added[stop] for stop in decoding.stop if stop in added}),
-            strings=tuple(stop for stop in decoding.stop if stop not in added),
-        )
-
-    def _finished(self, request: Request, tokens: list[int], ending: _Ending, logprobs: tuple[float, ...]) -> Answer:
-        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        cut = min((place for stop in request.decoding.stop if (place := text.find(stop)) >= 0), default=None)
-        return Answer(
-            text=text[:cut],
-            finish_reason="stop" if ending.reached(tokens) else "length",
-            generated_tokens=len(tokens),
-            option_logprobs=logprobs,
-            token_ids=tuple(tokens),
-        )
 
     def _shared_start(self, requests: Sequence[Request]) -> Any:
         """The cache of what all prompts begin with (system text, worked examples); None where that is too little."""
@@ -292,27 +271,6 @@ class TransformersEngine:
         return selected
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """What ends an answer: its length, tokens, and strings that are no token of their own."""
-
-    tokenizer: Any
-    most: int
-    tokens: frozenset[int]
-    strings: tuple[str, ...]
-
-    def reached(self, generated: Sequence[int]) -> bool:
-        """Whether the last of the generated tokens ends the answer."""
-        if generated[-1] in self.tokens:
-            return True
-        if not self.strings:
-            return False
-        # A token stands for a byte at least, so a string cannot have begun earlier.
-        last = generated[-max(len(string.encode()) for string in self.strings) :]
-        text = self.tokenizer.decode(last, skip_special_tokens=True)
-        return any(string in text for string in self.strings)
-
-
 class _FirstStep:
     """A logits processor that keeps the log-probabilities of the first generated token and changes nothing."""
 
@@ -333,7 +291,7 @@ class _FirstStep:
 class _Stopping:
     """A stopping criterion: ends a row as soon as its generated tokens say so."""
 
-    def __init__(self, ending: _Ending, start: int) -> None:
+    def __init__(self, ending: Ending, start: int) -> None:
         self._ending = ending
         self._start = start
 
@@ -415,9 +373,3 @@ def _beside(left: Tensor, right: Tensor) -> Tensor:
 def _chunks(items: Sequence[_T], most: int) -> Iterator[list[_T]]:
     for start in range(0, len(items), max(1, most)):
         yield list(items[start : start + max(1, most)])
-
-
-def _token_ids(value: int | Sequence[int] | None) -> set[int]:
-    if value is None:
-        return set()
-    return {value} if isinstance(value, int) else set(value)
