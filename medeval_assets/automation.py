@@ -29,6 +29,12 @@ prepare_tasks = dg.define_asset_job(
     description="Datasets and prompt sets of a range of tasks.",
 )
 
+check_repeats = dg.define_asset_job(
+    "check_repeats",
+    selection=["repeat_checks"],
+    description="Ask a model some of its prompts again: the noise floor under every difference.",
+)
+
 refresh_reports = dg.define_asset_job(
     "refresh_reports",
     selection=["leaderboard", "comparisons"],
@@ -95,6 +101,6 @@ follow_up = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=30,
 )
 
-JOBS = [prepare_tasks, evaluate_model, refresh_reports]
+JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports]
 SENSORS = [new_models, follow_up]
 SCHEDULES = [weekly_evaluation]

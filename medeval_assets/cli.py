@@ -22,7 +22,7 @@ from rich.progress import Progress as Bars
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access, TaskSpec
-from medeval_assets.console import CellBars, err, out, show, show_leaderboard
+from medeval_assets.console import CellBars, err, out, show, show_leaderboard, show_repeats
 from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
@@ -196,6 +196,15 @@ def evaluate(
     ] = None,
     base: Annotated[str, typer.Option("--base", help="With -g: the generalist the model is compared with.")] = "",
     title: Annotated[str, typer.Option("--title", help="With -g: the model's name in tables.")] = "",
+    repeat_check: Annotated[
+        int | None,
+        typer.Option(
+            "--repeat-check",
+            min=1,
+            metavar="K",
+            help="Ask K prompts of each task again, one a batch and on other engines: the noise under a difference.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate models on tasks through Dagster, so that the UI shows it."""
@@ -206,7 +215,7 @@ def evaluate(
         task = task or answered
     elif base or title:
         raise typer.BadParameter("--base and --title describe the model that -g registers")
-    _evaluate(model, task, limit, prompts, as_json)
+    _evaluate(model, task, limit, prompts, as_json, repeat_check)
 
 
 @app.command()
@@ -395,6 +404,7 @@ def _evaluate(
     limit: int | None,
     prompts: str,
     as_json: bool,
+    repeat: int | None = None,
 ) -> None:
     from medeval_assets.resources import all_models
 
@@ -409,12 +419,16 @@ def _evaluate(
 
     cells = cells_of(specs, task_keys)
     with CellBars(len(cells)) as bars:
-        outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts)
+        outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts, repeat=repeat)
     rows = [row for row in outcome.rows if (row["model"], row["task"]) in cells]
     if as_json:
-        sys.stdout.write(json.dumps({"rows": rows, "problems": outcome.problems}, ensure_ascii=False) + "\n")
+        document = {"rows": rows, "problems": outcome.problems}
+        document |= {} if repeat is None else {"repeat_checks": outcome.repeats}
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
         show_leaderboard(rows)
+        if outcome.repeats:
+            show_repeats(outcome.repeats)
     if rows:
         image = settings.home / "leaderboard.png"
         draft = image.with_name(f".leaderboard.{os.getpid()}.tmp")

@@ -95,6 +95,24 @@ def show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
         err.print("Values on synthetic samples show that the platform works; they say nothing about a model.")
 
 
+def show_repeats(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print how far the first metric of each cell moved when some of its prompts were asked again."""
+    first: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for row in rows:
+        first.setdefault((row["model"], row["task"], row["variant"]), row)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("asked again", "task", "how", "n", "other text", "other score (95 %)", "shift"):
+        table.add_column(column, overflow="fold")
+    for (model, task, variant), row in first.items():
+        flips = f"{row['flips']} ({100 * row['flip_low']:.0f}–{100 * row['flip_high']:.0f} %)"
+        shift = "–" if row["shift"] is None else f"±{100 * row['shift']:.1f}"
+        how = "one a batch" if variant == "alone" else variant
+        table.add_row(*map(escape, (model, task, how, str(row["n"]), str(row["changed_texts"]), flips, shift)))
+    out.print()
+    out.print(table)
+    err.print("Shift: percentage points by which the headline metric moves if all these changes go one way.")
+
+
 def _estimate(row: Mapping[str, Any] | None) -> str:
     if row is None or row["value"] is None:
         return "–" if row is None or not row["skipped"] else f"– {row['skipped']}‡"

@@ -17,6 +17,7 @@ from medeval_assets.assets.generations import generations
 from medeval_assets.assets.leaderboard import leaderboard
 from medeval_assets.assets.metric_tables import metric_tables
 from medeval_assets.assets.prompt_sets import prompt_sets
+from medeval_assets.assets.repeat_checks import repeat_checks
 from medeval_assets.assets.scores import scores
 from medeval_assets.automation import JOBS, SCHEDULES, SENSORS
 from medeval_assets.checks import CHECKS
@@ -32,7 +33,7 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
         "progress": LoggedProgress(),
     }
     return dg.Definitions(
-        assets=[datasets, prompt_sets, generations, scores, metric_tables, leaderboard, comparisons],
+        assets=[datasets, prompt_sets, generations, scores, metric_tables, repeat_checks, leaderboard, comparisons],
         asset_checks=CHECKS,
         jobs=JOBS,
         sensors=SENSORS,

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.automation import evaluate_model, prepare_tasks, refresh_reports
+from medeval_assets.automation import check_repeats, evaluate_model, prepare_tasks, refresh_reports
 from medeval_assets.catalog.external import can_answer
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
@@ -30,10 +30,16 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Evaluation:
-    """What became of it. problems: one message a failed partition or run; rows: the leaderboard as it is now."""
+    """What became of it.
+
+    problems: one message a failed partition or run.
+    rows: the leaderboard as it is now.
+    repeats: the rows of the repeat checks that were asked for, with model and task.
+    """
 
     problems: list[str] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    repeats: list[dict[str, Any]] = field(default_factory=list)
 
 
 def evaluate(
@@ -44,10 +50,12 @@ def evaluate(
     progress: Progress,
     limit: int | None = None,
     prompts: str = "project",
+    repeat: int | None = None,
 ) -> Evaluation:
     """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
 
     tasks: None is every task that the model can answer; see `cells_of`.
+    repeat: how many prompts of each cell are asked again afterwards, while the model is still loaded; None: none.
     A task that fails is left out and reported; the others go on.
     """
     keep_libraries_at_home(settings.home)
@@ -63,12 +71,16 @@ def evaluate(
             ready += runs.tasks(group, prompts)
         for model in models:
             for group in task_ranges(task for task in ready if (model.key, task) in cells):
-                runs.model(model, group, limit)
+                evaluated = runs.model(model, group, limit)
+                if repeat is not None and model.source not in {"baseline", "generations"}:
+                    runs.repeats(model, evaluated, repeat)
         runs.reports()
     lake = home.open_lake()
     try:
         if lake.record(LakeKey("leaderboard")) is not None:
             outcome.rows = lake.rows(LakeKey("leaderboard"))
+        checked = [key for key in lake.keys("repeat_checks") if repeat and (key.model, key.task) in cells]
+        outcome.repeats = [{"model": key.model, "task": key.task, **row} for key in checked for row in lake.rows(key)]
     except BadInput as error:
         outcome.problems.append(str(error))
     return outcome
@@ -103,15 +115,21 @@ class _Runs:
         rest = self._survivors(result.run_id, ["datasets", "prompt_sets"], {task: task for task in group})
         return [task for neighbours in task_ranges(rest) for task in self.tasks(neighbours, prompts)]
 
-    def model(self, model: ModelSpec, group: Sequence[str], limit: int | None) -> None:
-        """Evaluate one model on neighbouring tasks."""
+    def model(self, model: ModelSpec, group: Sequence[str], limit: int | None) -> list[str]:
+        """Evaluate one model on neighbouring tasks; returns the ones that are evaluated."""
         config = {"ops": {"generations": {"config": {"limit": limit}}}}
         result = self._run(evaluate_model.name, model_run_request(model, group).tags, config)
-        if not result.success:
-            keys: dict[str, str] = {grid_key(model.key, task): task for task in group}
-            rest = self._survivors(result.run_id, ["generations", "scores", "metric_tables"], keys)
-            for neighbours in task_ranges(rest):
-                self.model(model, neighbours, limit)
+        if result.success:
+            return list(group)
+        keys: dict[str, str] = {grid_key(model.key, task): task for task in group}
+        rest = self._survivors(result.run_id, ["generations", "scores", "metric_tables"], keys)
+        return [task for neighbours in task_ranges(rest) for task in self.model(model, neighbours, limit)]
+
+    def repeats(self, model: ModelSpec, tasks: Sequence[str], examples: int) -> None:
+        """Ask the model again for some of the prompts of these tasks."""
+        config = {"ops": {"repeat_checks": {"config": {"examples": examples}}}}
+        for neighbours in task_ranges(tasks):
+            self._run(check_repeats.name, model_run_request(model, neighbours).tags, config)
 
     def reports(self) -> None:
         self._run(refresh_reports.name, {}, {})

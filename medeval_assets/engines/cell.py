@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medeval_assets.catalog.task_spec import Access, Example, TaskSpec
 from medeval_assets.engines.respondent import Questions, Respondent
@@ -45,19 +45,24 @@ class Cell:
 
     def questions(self, lake: Lake) -> Questions:
         """What is to be asked, read from the lake."""
-        prompts = prompts_of(lake.rows(self.sources[0].key))
-        prompted = {prompt.example_id for prompt in prompts}
+        asked = questions_of(lake, self.task, self.sources[0])
+        return replace(asked, prompts=select(asked.prompts, self.limit))
 
-        def scored() -> list[Example]:
-            examples = examples_of(lake.rows(LakeKey("datasets", task=self.task.name)))
-            found = [example for example in examples if example.example_id in prompted]
-            if len(found) < len(prompts):
-                what = "it asks about examples that the dataset no longer has"
-                raise BadInput([Problem(str(self.sources[0].key), what, "Materialize it again.")])
-            return found
 
-        access = Access.PUBLIC if self.sources[0].synthetic else self.sources[0].access
-        return Questions(self.task, select(prompts, self.limit), scored, access)
+def questions_of(lake: Lake, task: TaskSpec, prompt_set: LineageRecord) -> Questions:
+    """All prompts of a task. prompt_set: the record of the table that they stand in."""
+    prompts = prompts_of(lake.rows(prompt_set.key))
+    prompted = {prompt.example_id for prompt in prompts}
+
+    def scored() -> list[Example]:
+        examples = examples_of(lake.rows(LakeKey("datasets", task=task.name)))
+        found = [example for example in examples if example.example_id in prompted]
+        if len(found) < len(prompts):
+            what = "it asks about examples that the dataset no longer has"
+            raise BadInput([Problem(str(prompt_set.key), what, "Materialize it again.")])
+        return found
+
+    return Questions(task, prompts, scored, Access.PUBLIC if prompt_set.synthetic else prompt_set.access)
 
 
 def cell_of(lake: Lake, model: str, task: TaskSpec, respondent: Respondent, limit: int | None) -> Cell:

@@ -126,6 +126,25 @@ class MetricTables(_Table):
     skipped: Integer = Field(ge=0, description="Prompts that could not be fitted to the model's context")
 
 
+class RepeatChecks(_Table):
+    """One row a metric of a cell and way in which some of its prompts were asked again."""
+
+    variant: String = Field(description="alone: one prompt a batch; else the name of another engine")
+    metric: String = Field(description="Metric key")
+    title: String = Field(description="Metric as people read it")
+    profile: String = Field(description="Set of scoring rules")
+    n: Integer = Field(ge=0, description="Examples asked again")
+    changed_texts: Integer = Field(ge=0, description="Of these, answers with another text")
+    flips: Integer = Field(ge=0, description="Of these, examples with another score")
+    flip_rate: Number = Field(ge=0, le=1, description="flips / n")
+    flip_low: Number = Field(ge=0, le=1, description="Lower end of its 95 % interval")
+    flip_high: Number = Field(ge=0, le=1, description="Upper end of its 95 % interval")
+    shift: Number = Field(nullable=True, ge=0, description="How far the metric moves if all changes go one way")
+    likelihood_difference: Number = Field(
+        nullable=True, ge=0, description="Largest change of an option's log-probability (nats)"
+    )
+
+
 class Leaderboard(_Table):
     """One row a model, task and metric."""
 
@@ -210,6 +229,7 @@ TABLES: dict[str, type[_Table]] = {
     "generations": Generations,
     "scores": Scores,
     "metric_tables": MetricTables,
+    "repeat_checks": RepeatChecks,
     "leaderboard": Leaderboard,
     "comparisons": Comparisons,
 }
