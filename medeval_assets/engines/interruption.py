@@ -11,6 +11,9 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""Signals that ask a process to stop."""
+
 
 class BatchesAreWhole:
     """Inside it SIGTERM and SIGINT wait for `checkpoint()`, where the handler from before gets them.
@@ -25,8 +28,11 @@ class BatchesAreWhole:
 
     def __enter__(self) -> BatchesAreWhole:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._remember)
+            for number in STOPPING:
+                before = signal.getsignal(number)
+                if before is not None:  # else it was not set from Python and could not be set back
+                    self._before[number] = before
+                    signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *_: object) -> None:

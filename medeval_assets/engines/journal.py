@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import time
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +43,9 @@ class Entry:
 class Journal:
     """The answers of one model under one engine and dtype.
 
-    `<folder>/<hash of work>/<task>/<random>.jsonl`, one file a process and task, so that no file has two writers. A
-    line is one batch with its checksum: it is there as a whole or not at all, and a damaged one costs no more than
-    computing it again. Answers that failed are not kept.
+    `<folder>/<hash of work>/<task>/<time>-<random>.jsonl`, one file a process and task, so that no file has two
+    writers. A line is one batch with its checksum: it is there as a whole or not at all, and a damaged one costs no
+    more than computing it again. Answers that failed are not kept.
     work: all that decides an answer besides the request: identity of the model, engine, dtype.
     """
 
@@ -55,7 +56,10 @@ class Journal:
         self._files: dict[str, BinaryIO] = {}
 
     def entries(self, task: str) -> Iterator[Entry]:
-        """The task's batches, by file and then in the order they were answered. BadInput where a file is unreadable."""
+        """The task's batches, the older files first, each in the order of its answers.
+
+        BadInput where a file is unreadable.
+        """
         try:
             for path in sorted((self._folder / task).glob("*.jsonl")):
                 with path.open("rb") as file:
@@ -80,7 +84,8 @@ class Journal:
         except OSError as error:
             # What stands behind a torn line would be lost with it: the next batch begins another file.
             with contextlib.suppress(OSError):
-                self._files.pop(task).close()
+                if (torn := self._files.pop(task, None)) is not None:
+                    torn.close()
             full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
             remedy = "Free some space and run again: it goes on where it stopped." if full else "Check its permissions."
             what = f"cannot be written ({error.strerror}); the batches before are kept"
@@ -98,10 +103,12 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         about = self._folder / "work.json"
         if not about.exists():
-            draft = about.with_name(f".{uuid.uuid4().hex}")
+            # For people who look around. Always the same draft, so that a kill leaves one at most.
+            draft = about.with_name(".work.json")
             draft.write_text(json.dumps(self.work, sort_keys=True, indent=1) + "\n", encoding="utf-8")
-            draft.replace(about)
-        self._files[task] = file = (folder / f"{uuid.uuid4().hex}.jsonl").open("xb")
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                draft.replace(about)
+        self._files[task] = file = (folder / f"{time.time_ns():020}-{uuid.uuid4().hex}.jsonl").open("xb")
         for path in (folder, *(made.parent for made in new)):
             _sync_folder(path)
         return file
@@ -144,20 +151,23 @@ def _line(entry: Entry) -> bytes:
 
 
 def _entry(line: bytes) -> Entry | None:
-    """The batch of a line; None where the line is torn or damaged."""
+    """The batch of a line; None where the line is torn, damaged or of another kind."""
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
         return None
-    content = json.loads(text)
-    return Entry(
-        answers={
-            key: Answer(text, finish, tokens, tuple(logprobs), reason, tuple(token_ids))
-            for key, (text, finish, tokens, logprobs, reason, token_ids) in content["answers"].items()
-        },
-        environment=content["environment"],
-        prompt_tokens=content["prompt_tokens"],
-        seconds=content["seconds"],
-    )
+    try:
+        content = json.loads(text)
+        return Entry(
+            answers={
+                key: Answer(text, finish, tokens, tuple(logprobs), reason, tuple(token_ids))
+                for key, (text, finish, tokens, logprobs, reason, token_ids) in content["answers"].items()
+            },
+            environment=content["environment"],
+            prompt_tokens=content["prompt_tokens"],
+            seconds=content["seconds"],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _problem(task: str, what: str, remedy: str) -> Problem:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,7 +26,7 @@ _log = logging.getLogger(__name__)
 class _Task:
     """The questions about one task and what is known of their answers.
 
-    hashes: of what is asked, by example.
+    hashes: of what is asked, by example. Examples with the same prompt have the same one and share its answer.
     answers: by these hashes.
     """
 
@@ -34,18 +36,35 @@ class _Task:
     answers: dict[str, Answer]
     environments: list[Mapping[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._examples = Counter(self.hashes.values())
+        self._open = set(self.hashes.values()) - self.answers.keys()
+
     @property
     def requests(self) -> list[Request]:
-        return [one.request for one in self.prepared if one.request is not None]
+        """What is asked, each once."""
+        unique: dict[str, Request] = {}
+        for one in self.prepared:
+            if one.request is not None:
+                unique.setdefault(self.hashes[one.request.example_id], one.request)
+        return list(unique.values())
 
     @property
     def answered(self) -> int:
         """Prompts that need no answer any more, those that are skipped among them."""
-        return len(self.prepared) - sum(sha256 not in self.answers for sha256 in self.hashes.values())
+        return len(self.prepared) - sum(self._examples[sha256] for sha256 in self._open)
 
     @property
     def done(self) -> bool:
-        return self.answered == len(self.prepared)
+        return not self._open
+
+    def keep(self, answers: Mapping[str, Answer], environment: Mapping[str, str]) -> int:
+        """Take the answers over; returns how many more prompts are answered."""
+        self.answers |= answers
+        self._open -= answers.keys()
+        if environment not in self.environments:
+            self.environments.append(environment)
+        return sum(self._examples[sha256] for sha256 in answers)
 
     def outcome(self) -> Outcome:
         rows: list[Generation] = []
@@ -93,7 +112,7 @@ class LoadedCheckpoint:
                 name = questions.task.name
                 try:
                     task = self.recall(questions)
-                except MedevalError as error:
+                except Exception as error:  # whatever keeps one task from being asked, the others can be
                     yield Outcome(questions, error=error)
                     continue
                 on_batch(name, task.answered, 0)
@@ -125,7 +144,8 @@ class LoadedCheckpoint:
             try:
                 yield from self._answer_once(tasks, on_batch)
             except EngineDied as error:
-                self._model.drop_engine()
+                with contextlib.suppress(Exception):  # what is dead may not be closed in order either
+                    self._model.drop_engine()
                 if not restarted:
                     restarted = True
                     _log.warning("%s: %s; loading it again", self._model.spec.key, error)
@@ -151,6 +171,7 @@ class LoadedCheckpoint:
                 batch = next(answering, None)
                 if batch is None:
                     break
+                counts: dict[str, int] = {}
                 by_task: dict[str, Batch] = {}
                 for request, answer in batch:
                     by_task.setdefault(request.task, []).append((request, answer))
@@ -160,12 +181,10 @@ class LoadedCheckpoint:
                     answers = {task.hashes[request.example_id]: answer for request, answer in part}
                     prompt_tokens = sum(len(request.token_ids) for request, _ in part)
                     self._model.journal.write(name, Entry(answers, environment, prompt_tokens, seconds * len(part)))
-                    task.answers |= answers
-                    if environment not in task.environments:
-                        task.environments.append(environment)
+                    counts[name] = task.keep(answers, environment)
             for name, part in by_task.items():
                 tokens = sum(len(request.token_ids) + answer.generated_tokens for request, answer in part)
-                on_batch(name, len(part), tokens)
+                on_batch(name, counts[name], tokens)
                 if tasks[name].done:
                     yield tasks.pop(name).outcome()
             if not tasks:
