@@ -1,19 +1,12 @@
 """`datasets`: the examples of each task, read from its owner's format."""
 
-from dataclasses import asdict
-
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, each, keep, materialize_each
-from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
-from medeval_assets.partitions import TASKS, lake_key
+from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.partitions import TASKS
+from medeval_assets.recipes.datasets import CODE_VERSION, dataset_recipe
 from medeval_assets.resources import Home
-from medeval_assets.sources.dataset import read_dataset
-from medeval_assets.sources.example_rows import rows_of
 from medeval_assets.tasks import all_tasks
-
-CODE_VERSION = "1"
-SAMPLE_LICENCE = "Apache-2.0 (the project's synthetic samples)"
 
 
 @dg.asset(
@@ -33,18 +26,6 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
     lake = home.open_lake()
 
     def make(key: str) -> Table:
-        task = all_tasks()[key]
-        dataset = read_dataset(task, home.settings)
-        raw = tuple(RawFileRecord(**asdict(source)) for source in dataset.sources)
-        return keep(
-            lake,
-            lake_key("datasets", key),
-            Derivation(code_version=f"{CODE_VERSION}.{task.version}", raw_files=raw),
-            lambda: rows_of(dataset.examples),
-            run_id=context.run_id,
-            access=task.access,
-            licence=SAMPLE_LICENCE if dataset.synthetic else task.licence,
-            synthetic=dataset.synthetic,
-        )
+        return keep_recipe(lake, dataset_recipe(all_tasks()[key], home.settings), run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

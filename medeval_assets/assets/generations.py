@@ -8,13 +8,14 @@ from itertools import groupby
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import Made, Table, materialize_each, write
+from medeval_assets.assets.materialization import Made, Table, materialize_each
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.engines.cell import CODE_VERSION, Cell, cell_of
 from medeval_assets.engines.respondent import Outcome
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.recipe import Recipe
 from medeval_assets.partitions import GRID, gpu_tags, lake_key
 from medeval_assets.progress import Progress
 from medeval_assets.resources import Home
@@ -86,15 +87,8 @@ def generations(
         if outcome.error is not None:
             raise outcome.error
         rows = [asdict(generation) for generation in outcome.generations]
-        record = write(
-            lake,
-            cell.key,
-            rows,
-            cell.derivation,
-            run_id=context.run_id,
-            like=cell.sources,
-            environment=outcome.environment,
-        )
+        recipe = Recipe(cell.key, cell.derivation, lambda: rows, like=cell.sources)
+        record = recipe.make(lake, run_id=context.run_id, environment=outcome.environment)
         progress.finished(cell.name)
         return Table(record, reused=False, metadata=_numbers(lake, cell))
 

@@ -1,28 +1,24 @@
 """`leaderboard`: every model × task × metric, with the published values beside ours, as a table and a picture."""
 
 import base64
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import keep, table_metadata
+from medeval_assets.assets.materialization import keep_recipe, table_metadata
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
 from medeval_assets.metrics.available import available_metrics
 from medeval_assets.metrics.clue import Rung
 from medeval_assets.metrics.metric import CLUE
-from medeval_assets.reports.lake_leaderboard import evaluated_cells, leaderboard_rows
+from medeval_assets.recipes.leaderboard import CODE_VERSION, leaderboard_recipe
 from medeval_assets.reports.leaderboard_page import markdown_table
 from medeval_assets.reports.leaderboard_picture import picture
-from medeval_assets.reports.published import read_published
 from medeval_assets.reports.rule_effects import rule_effects
 from medeval_assets.resources import Home
-from medeval_assets.sources.source_folder import SourceFile
 from medeval_assets.tasks import all_tasks
 
-CODE_VERSION = "2"
 _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 
 
@@ -49,23 +45,9 @@ def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
 def _make(home: Home, run_id: str) -> dict[str, Any]:
     """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
-    cells = evaluated_cells(lake, all_tasks(), list(home.models()))
-    metrics = [record for records in cells.values() for record in records]
-    datasets = lake.records([LakeKey("datasets", task=task) for task in cells])
-    published = SourceFile(home.settings.bundled / "reference" / "published.csv")
-    table = keep(
-        lake,
-        LakeKey("leaderboard"),
-        Derivation(
-            code_version=CODE_VERSION,
-            inputs=tuple(record.as_input() for record in [*metrics, *datasets]),
-            raw_files=(RawFileRecord(**asdict(published.record)),),
-        ),
-        lambda: leaderboard_rows(lake, all_tasks(), cells, read_published(published)),
-        run_id=run_id,
-        like=metrics,
-    )
-    return table_metadata(lake, replace(table, metadata=_pages(home, len(metrics))))
+    recipe = leaderboard_recipe(lake, list(home.models()), home.settings)
+    table = keep_recipe(lake, recipe, run_id=run_id)
+    return table_metadata(lake, replace(table, metadata=_pages(home, len(recipe.like))))
 
 
 def _pages(home: Home, cells: int) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.lake.recipe import Recipe, Rows
 
-Rows = Iterable[Mapping[str, Any]]
 _PREVIEW_ROWS = 3
 _PREVIEW_CHARACTERS = 400
 
@@ -38,6 +38,12 @@ Made = tuple[str, Callable[[], Table]]
 """A partition, and what makes its table or raises."""
 
 
+def keep_recipe(lake: Lake, recipe: Recipe, *, run_id: str) -> Table:
+    """Make the table, unless the one that is there has the same derivation."""
+    fresh = recipe.fresh(lake)
+    return Table(fresh or recipe.make(lake, run_id=run_id), reused=fresh is not None)
+
+
 def keep(
     lake: Lake,
     key: LakeKey,
@@ -46,60 +52,9 @@ def keep(
     *,
     run_id: str,
     like: Sequence[LineageRecord] = (),
-    access: Access = Access.PUBLIC,
-    licence: str = "",
-    synthetic: bool = False,
-    environment: Mapping[str, str] | None = None,
 ) -> Table:
-    """Compute the rows and keep them, unless the table that is there has the same derivation.
-
-    like: records of the inputs.
-    environment: what the rows are computed with.
-    """
-    fresh = lake.fresh(key, derivation)
-    if fresh is not None:
-        return Table(fresh, reused=True)
-    record = write(
-        lake,
-        key,
-        rows(),
-        derivation,
-        run_id=run_id,
-        like=like,
-        access=access,
-        licence=licence,
-        synthetic=synthetic,
-        environment=environment,
-    )
-    return Table(record, reused=False)
-
-
-def write(
-    lake: Lake,
-    key: LakeKey,
-    rows: Rows,
-    derivation: Derivation,
-    *,
-    run_id: str,
-    like: Sequence[LineageRecord] = (),
-    access: Access = Access.PUBLIC,
-    licence: str = "",
-    synthetic: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> LineageRecord:
-    """Keep the rows as the current table; the strictest access, the licences and the synthetic mark are handed on."""
-    content = list(rows)
-    licences = sorted({licence, *(record.licence for record in like)} - {""})
-    return lake.write(
-        key,
-        content,
-        derivation,
-        run_id=run_id,
-        access=max((access, *(record.access for record in like)), key=list(Access).index),
-        licence="; ".join(licences),
-        synthetic=synthetic or any(record.synthetic for record in like),
-        environment=environment,
-    )
+    """Likewise, from the parts of a recipe."""
+    return keep_recipe(lake, Recipe(key, derivation, rows, like), run_id=run_id)
 
 
 def each(keys: Iterable[str], make: Callable[[str], Table]) -> Iterator[Made]:

@@ -5,16 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, each, keep, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
 from medeval_assets.lake.lake import Lake
-from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.partitions import GRID, lake_key
+from medeval_assets.recipes.metric_tables import CODE_VERSION, metric_table_recipe
 from medeval_assets.resources import Home
-from medeval_assets.statistics.metric_table import metric_table
-
-CODE_VERSION = "2"
 
 
 @dg.asset(
@@ -33,15 +30,7 @@ def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
 
     def make(key: str) -> Table:
         cell = lake_key("metric_tables", key)
-        source = lake.records([lake_key("scores", key)])[0]
-        table = keep(
-            lake,
-            cell,
-            Derivation(code_version=CODE_VERSION, inputs=(source.as_input(),)),
-            lambda: metric_table(lake.rows(source.key)),
-            run_id=context.run_id,
-            like=[source],
-        )
+        table = keep_recipe(lake, metric_table_recipe(lake, cell.model, cell.task), run_id=context.run_id)
         return replace(table, metadata=_numbers(lake, table))
 
     materialize_each(context, lake, each(context.partition_keys, make))

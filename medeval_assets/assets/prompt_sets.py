@@ -5,18 +5,11 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import Table, each, keep, materialize_each
-from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation
-from medeval_assets.partitions import TASKS, lake_key
-from medeval_assets.prompts.prompt_rows import rows_of
-from medeval_assets.prompts.prompt_set import prompt_set
-from medeval_assets.prompts.wording import wording_for
+from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.partitions import TASKS
+from medeval_assets.recipes.prompt_sets import CODE_VERSION, prompt_set_recipe
 from medeval_assets.resources import Home
-from medeval_assets.sources.example_rows import examples_of
 from medeval_assets.tasks import all_tasks
-
-CODE_VERSION = "1"
 
 
 class PromptConfig(dg.Config):
@@ -40,25 +33,7 @@ def prompt_sets(context: dg.AssetExecutionContext, home: Home, config: PromptCon
     lake = home.open_lake()
 
     def make(key: str) -> Table:
-        task = all_tasks()[key]
-        source = lake.records([LakeKey("datasets", task=task.name)])[0]
-        wording = wording_for(task, config.prompts, home.settings)
-        return keep(
-            lake,
-            lake_key("prompt_sets", key),
-            Derivation(
-                code_version=CODE_VERSION,
-                parameters={
-                    "prompts": config.prompts,
-                    "wording": dict(wording.identity),
-                    "shots": task.shots.count,
-                    "seed": task.shots.seed,
-                },
-                inputs=(source.as_input(),),
-            ),
-            lambda: rows_of(prompt_set(task, examples_of(lake.rows(source.key)), wording)),
-            run_id=context.run_id,
-            like=[source],
-        )
+        recipe = prompt_set_recipe(lake, all_tasks()[key], home.settings, config.prompts)
+        return keep_recipe(lake, recipe, run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

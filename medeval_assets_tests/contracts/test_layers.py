@@ -19,6 +19,8 @@ FLOORS = [
     {"tasks", "prompts", "comparisons"},
     {"reports"},
     {"engines"},
+    {"recipes"},
+    {"plan"},
     {"partitions", "resources"},
     {"instance", "assets", "checks"},
     {"automation"},
