@@ -41,6 +41,10 @@ class Ending:
         text = self.tokenizer.decode(last, skip_special_tokens=True)
         return any(string in text for string in self.strings)
 
+    def cut(self, tokens: Sequence[int]) -> Sequence[int]:
+        """The tokens up to the first that ends the answer."""
+        return next((tokens[:count] for count in range(1, len(tokens)) if self.reached(tokens[:count])), tokens)
+
     def answer(self, request: Request, tokens: Sequence[int], logprobs: tuple[float, ...]) -> Answer:
         """The answer that these tokens are, the ending one included."""
         text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
