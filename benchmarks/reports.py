@@ -162,7 +162,7 @@ def measure(folder: Path, models: int, tasks: int) -> None:
     middle = time.perf_counter()
     pairs = benchmark_pairs(names)
     inputs = scored_by_pairs(lake, specs, pairs)
-    lake.write(LakeKey("comparisons"), comparison_rows(lake, specs, inputs, pairs, MARGIN), NOTHING, run_id="")
+    lake.write(LakeKey("comparisons"), comparison_rows(lake, specs, inputs, pairs, margin=MARGIN), NOTHING, run_id="")
     rows = lake.rows(LakeKey("comparisons"))
     markdown_page(rows)
     comparison_picture.picture(rows, width=1100)

@@ -291,6 +291,7 @@ def compare(
     """Compare two evaluated models on the examples that both answered under the same prompt."""
     from medeval_assets.comparisons.comparison import PLANNED
     from medeval_assets.comparisons.lake_comparisons import MARGIN, comparison_rows, scored_by_pairs
+    from medeval_assets.comparisons.noise import repeat_checks_of
     from medeval_assets.lake.lake import Lake
     from medeval_assets.reports.comparison_console import cause_table, difference_table
     from medeval_assets.resources import all_models
@@ -301,7 +302,14 @@ def compare(
         chosen = {spec.name: spec for spec in find_tasks(task)} if task else all_tasks()
     lake = Lake(settings.lake)
     inputs = scored_by_pairs(lake, chosen, [(model, base)])
-    rows = comparison_rows(lake, chosen, inputs, [(model, base)], MARGIN if margin is None else margin / 100)
+    rows = comparison_rows(
+        lake,
+        chosen,
+        inputs,
+        [(model, base)],
+        margin=MARGIN if margin is None else margin / 100,
+        repeat_checks=repeat_checks_of(lake, [record for records in inputs.values() for record in records]),
+    )
     if not rows:
         raise BadInput(
             [
@@ -323,7 +331,8 @@ def compare(
     err.print(
         f"In percentage points. Holm: adjusted over the {compared} tasks compared. "
         f"tie: the interval lies within ±{points:g}. detectable: with 80 % power. "
-        f"flips: both right/only {model}/only {base}/neither.",
+        f"flips: both right/only {model}/only {base}/neither. "
+        "noise: how far it moves when both are asked again (`--repeat-check`), with the number of prompts.",
         highlight=False,
         markup=False,
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medeval_assets.catalog.task_spec import Output, TaskSpec
 from medeval_assets.comparisons.decomposition import decomposition
+from medeval_assets.comparisons.noise import NoiseOfMetrics, noise_floor
 from medeval_assets.comparisons.task_scores import NOT_ANSWERED, MetricKey, TaskScores
 from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.statistics.paired import PairedEstimate, PairedScores, compare
@@ -25,12 +26,19 @@ _READINGS = {"accuracy_lenient": "lenient", "accuracy_strict": "strict", "accura
 
 
 def compare_on_task(
-    task: TaskSpec, scores: TaskScores, pairs: Sequence[Pair], *, margin: float, synthetic: frozenset[str]
+    task: TaskSpec,
+    scores: TaskScores,
+    pairs: Sequence[Pair],
+    *,
+    margin: float,
+    synthetic: frozenset[str],
+    noise: Mapping[str, NoiseOfMetrics] | None = None,
 ) -> list[dict[str, Any]]:
     """One row a pair, metric and whole profile, by pair as given and by metric as shown; without those not scored.
 
     margin: the difference, as a fraction, below which it does not matter.
     synthetic: the models whose scores on this task rest on synthetic samples.
+    noise: of the models that were asked again.
 
     Columns: those of the comparisons table but the adjusted p values. Compared are examples that both models answered
     under the same prompt, by the hash it had before it was fitted to a context. Where there is none, the row says why
@@ -57,6 +65,7 @@ def compare_on_task(
                         **_identity(task, metric, pair, planned=number == 0 and metric.profile == CORRECTED),
                         **_basis(scores, pair, examples),
                         **_result(estimate, margin),
+                        **_noise(noise or {}, pair, metric),
                         **_causes(task, scores, pair, number, examples),
                         "sign_change": "",
                         "synthetic": any(model in synthetic for model in pair),
@@ -167,6 +176,11 @@ def _result(estimate: PairedEstimate, margin: float) -> dict[str, Any]:
         "only_base": estimate.only_b,
         "neither": estimate.neither,
     }
+
+
+def _noise(noise: Mapping[str, NoiseOfMetrics], pair: Pair, metric: MetricKey) -> dict[str, Any]:
+    floor = noise_floor([noise.get(model, {}).get((metric.name, metric.profile)) for model in pair])
+    return {"noise": floor and floor.shift, "noise_examples": floor.n if floor else 0}
 
 
 def _causes(task: TaskSpec, scores: TaskScores, pair: Pair, metric: int, examples: NDArray[np.bool_]) -> dict[str, Any]:

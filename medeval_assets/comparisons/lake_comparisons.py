@@ -11,6 +11,7 @@ from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.comparisons.comparison import Pair, compare_on_task
 from medeval_assets.comparisons.family import with_adjusted_p
+from medeval_assets.comparisons.noise import NoiseOfMetrics, noise_of
 from medeval_assets.comparisons.task_scores import COLUMNS, task_scores
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
@@ -47,16 +48,28 @@ def comparison_rows(
     tasks: Mapping[str, TaskSpec],
     inputs: Mapping[str, Sequence[LineageRecord]],
     pairs: Sequence[Pair],
+    *,
     margin: float,
+    repeat_checks: Sequence[LineageRecord] = (),
 ) -> list[dict[str, Any]]:
     """The comparisons table: by pair, then by task and by metric as shown.
 
     inputs: what `scored_by_pairs` found. Two tasks are held in memory at a time.
+    repeat_checks: what `repeat_checks_of` found for these.
     """
     rows: list[dict[str, Any]] = []
+    noise: dict[str, dict[str, NoiseOfMetrics]] = {}
+    for record in repeat_checks:
+        noise.setdefault(record.task, {})[record.model] = noise_of(lake.rows(record.key))
     for task, table in _read_ahead(lake, inputs):
-        synthetic = frozenset(record.model for record in inputs[task] if record.synthetic)
-        rows += compare_on_task(tasks[task], task_scores(task, table), pairs, margin=margin, synthetic=synthetic)
+        rows += compare_on_task(
+            tasks[task],
+            task_scores(task, table),
+            pairs,
+            margin=margin,
+            synthetic=frozenset(record.model for record in inputs[task] if record.synthetic),
+            noise=noise.get(task),
+        )
     rank = {pair: number for number, pair in enumerate(pairs)}
     rows.sort(key=lambda row: rank[row["model"], row["base"]])
     return with_adjusted_p(rows)

@@ -209,6 +209,8 @@ class Comparisons(_Table):
     non_inferior: Flag = Field(description="The model is known to be worse by less than the margin, if at all")
     base_non_inferior: Flag = Field(description="The model is known to be better by less than the margin, if at all")
     detectable: Number = Field(nullable=True, ge=0, description="Smallest difference found with 80 % power")
+    noise: Number = Field(nullable=True, ge=0, description="How far it moves when both are asked again; empty: unknown")
+    noise_examples: Integer = Field(ge=0, description="Examples that both were asked again")
     both_right: Integer = Field(nullable=True, description="Examples both have right (0/1 metrics)")
     only_model: Integer = Field(nullable=True, description="Examples only the model has right")
     only_base: Integer = Field(nullable=True, description="Examples only the base has right")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.reports.comparison_page import notes
-from medeval_assets.reports.points import NOTHING, detectable, p_value, percent, signed, signed_interval
+from medeval_assets.reports.points import NOTHING, detectable, noise, p_value, percent, signed, signed_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,7 +16,7 @@ _STYLES = {"win": "bold blue", "loss": "bold red"}
 
 
 def difference_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What was found: values, difference, its interval and p, verdict, what could have been found, and the flips.
+    """What was found: values, difference, interval, noise, p, verdict, what could have been found, and the flips.
 
     rows: comparisons of one pair.
     """
@@ -35,7 +35,7 @@ def difference_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             str(row["n"]),
             percent(row["value"]),
             percent(row["base_value"]),
-            signed_interval(row),
+            "\n".join(filter(None, (signed_interval(row), noise(row)))),
             p_value(row["p"]),
             p_value(row["p_holm"]),
             row["verdict"] or "refused",

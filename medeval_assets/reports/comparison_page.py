@@ -8,7 +8,7 @@ from typing import Any
 from medeval_assets.comparisons.comparison import PLANNED
 from medeval_assets.reports.forest_plot import counts_of, stands_up, warning_of
 from medeval_assets.reports.markdown import escaped, table
-from medeval_assets.reports.points import NOTHING, detectable, p_value, percent, signed, signed_interval
+from medeval_assets.reports.points import NOTHING, detectable, noise, p_value, percent, signed, signed_interval
 
 _MOST_PAIRS = 40
 _HEADER = (
@@ -62,7 +62,9 @@ def _explanation(rows: Sequence[Mapping[str, Any]]) -> str:
         f"95 % interval of the difference lies on one side of 0. **tie**: it lies within ±{100 * margin:g} points. "
         f"**inconclusive**: neither, so more examples are needed; *detectable* is the smallest difference that this "
         f"many find with 80 % power. *p, Holm* is adjusted over all {len(rows)} planned comparisons; a win or a loss "
-        f"that stands up to it is bold.\n"
+        f"that stands up to it is bold. *noise* is how far the difference moves when both models are asked some "
+        f"prompts again, one a batch or on another engine (in brackets how many); without it, it was not measured: "
+        f"`medeval evaluate --repeat-check`.\n"
     )
 
 
@@ -87,7 +89,7 @@ def _line(row: Mapping[str, Any]) -> Sequence[str]:
         str(row["n"]),
         percent(row["value"]),
         percent(row["base_value"]),
-        signed_interval(row),
+        "; ".join(filter(None, (signed_interval(row), noise(row)))),
         p_value(row["p_holm"]),
         f"**{row['verdict']}**" if stands_up(row) else row["verdict"],
         detectable(row["detectable"]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medeval_assets.reports.canvas import HEADING, INK, MARGIN, QUIET, WIDTH, add_heading, axes_at
-from medeval_assets.reports.points import p_value, signed, signed_interval
+from medeval_assets.reports.points import noise, p_value, signed, signed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,8 @@ def _add_row(axes: Axes, row: Mapping[str, Any], y: float, *, shaded: bool) -> N
         markeredgewidth=1.3,
         zorder=3,
     )
-    _write(axes, _PLOT + _INTERVAL, y, signed_interval(row), fontsize=8, color=INK)
+    _write(axes, _PLOT + _INTERVAL, y - (0.055 if noise(row) else 0), signed_interval(row), fontsize=8, color=INK)
+    _write(axes, _PLOT + _INTERVAL, y + 0.085, noise(row), fontsize=6.5, color=QUIET)
     _write(axes, _PLOT + _P, y, p_value(row["p_holm"]), fontsize=8, color=INK)
     weight = "bold" if stands_up(row) else "normal"
     _write(axes, _PLOT + _VERDICT, y, row["verdict"], fontsize=8, color=colour, fontweight=weight)

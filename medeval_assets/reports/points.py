@@ -36,6 +36,11 @@ def signed_interval(row: Mapping[str, Any]) -> str:
     return f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])})"
 
 
+def noise(row: Mapping[str, Any]) -> str:
+    """The noise floor under a comparison's difference: "noise ±0.4 (20)", the examples in brackets; "" if unknown."""
+    return "" if row["noise"] is None else f"noise ±{100 * row['noise']:.1f} ({row['noise_examples']})"
+
+
 def p_value(p: float | None) -> str:
     """Three decimals, "<0.001" below them."""
     if p is None:

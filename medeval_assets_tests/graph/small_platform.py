@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from medeval_assets.definitions import build_definitions
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES
@@ -36,6 +38,14 @@ def make_roomy_checkpoint(folder: Path, seed: int) -> Path:
     return folder
 
 
+def scale_weights(folder: Path, factor: float) -> None:
+    """Multiply what scales the checkpoint's last layer, so that it is another model."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"] = weights["model.norm.weight"] * np.float32(factor)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
 @dataclass
 class SmallPlatform:
     """A MEDEVAL_HOME and its sources; `checkpoint` is what every model starts as a copy of."""
@@ -48,13 +58,16 @@ class SmallPlatform:
     def lake(self) -> Lake:
         return Lake(self.settings.lake)
 
-    def add_model(self, key: str) -> Path:
-        """Write a copy of the checkpoint, enter it into `<home>/models.yaml`, and return its folder."""
+    def add_model(self, key: str, **fields: Any) -> Path:
+        """Write the checkpoint with weights of its own, enter it into `<home>/models.yaml`, and return its folder."""
         folder = Path(shutil.copytree(self.checkpoint, self.settings.home / "mine" / key))
+        # Copies of the same files would share their answers.
+        scale_weights(folder, 1 + len(self._entries) / 64)
         self._entries[key] = {
             "checkpoint": f"folder:mine/{key}",
             "role": "generalist",
             "engine": {"gpus": 0, "dtype": "float32"},
+            **fields,
         }
         (self.settings.home / "models.yaml").write_text(yaml.safe_dump({"models": self._entries}, sort_keys=False))
         return folder

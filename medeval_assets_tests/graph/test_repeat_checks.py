@@ -71,3 +71,21 @@ def test_answers_of_another_model_are_not_compared_with(asked: SmallPlatform) ->
         tags = model_run_request(all_models(asked.settings)["m1"], ["mednli"]).tags
         assert not asked.run(instance, "check_repeats", tags)
     assert asked.lake.keys("repeat_checks") == []
+
+
+def test_the_noise_stands_under_the_difference_until_the_answers_are_others(asked: SmallPlatform) -> None:
+    asked.add_model("m2", base="m1")
+
+    def noise() -> dict[str, tuple[float | None, int]]:
+        rows = asked.lake.rows(LakeKey("comparisons"))
+        return {row["task"]: (row["noise"], row["noise_examples"]) for row in rows if row["family"] == "planned"}
+
+    run(asked, ["m1"], repeat=2)
+    run(asked, ["m2"], repeat=None)
+    assert noise() == dict.fromkeys(TASKS, (None, 0))
+    run(asked, ["m1", "m2"], repeat=2)
+    assert noise() == dict.fromkeys(TASKS, (0.0, 2))
+    # Another limit makes other generations, of which nothing was asked again.
+    known = all_models(asked.settings)
+    evaluate(asked.settings, [known["m1"]], ["mednli"], progress=LoggedProgress(), limit=3)
+    assert noise() == {"mednli": (None, 0), "medqa": (0.0, 2)}

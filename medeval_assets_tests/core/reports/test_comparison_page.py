@@ -37,6 +37,8 @@ def comparison(task: str, difference: float | None = 0.1, **columns: Any) -> dic
         "margin": 0.02,
         "base_non_inferior": False,
         "detectable": 0.08,
+        "noise": None,
+        "noise_examples": 0,
         "only_model": 6,
         "only_base": 2,
         "from_answers": 0.04,
