@@ -14,12 +14,13 @@ from medeval_assets.settings import Settings
 
 
 def chat_template_text(
-    spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, folder: Path
+    spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, folder: Path, *, download: bool = True
 ) -> str | None:
     """The Jinja text of the template that the model's `chat_template` asks for; None for `none`.
 
     folder: the model's own checkpoint. Only files are read, no tokenizer is loaded. Raises BadInput where the
     template is missing or broken.
+    download: False raises NotHere where it is another model's, whose files are not here.
     """
     owner = _owner(spec, models)
     if owner.chat_template == "none":
@@ -28,7 +29,9 @@ def chat_template_text(
         path = Path(owner.chat_template.removeprefix("file:"))
         text, where = read_template(path, f"{owner.key} {path.name}"), f"{owner.key} {path.name}"
     else:
-        own = own_template(folder if owner.key == spec.key else template_folder(owner, settings), owner.key)
+        own = own_template(
+            folder if owner.key == spec.key else template_folder(owner, settings, download=download), owner.key
+        )
         if own is None:
             remedy = "Set `chat_template` to `none`, `file:path` or `as:<key of a model that has it>`."
             raise BadInput([Problem(owner.key, "the checkpoint brings no chat template", remedy)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from medeval_assets.catalog.checkpoint_template import own_template, template_problems
@@ -16,22 +17,24 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt
 # The format's own limit.
 _MOST_HEADER_BYTES = 100_000_000
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_CLASS_OF_THE_FOLDER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*")
 _COPY_AGAIN = "Copy the file again from where the checkpoint came from."
 _SAVE_WHOLE = "Save the whole checkpoint there, as `save_pretrained` does."
 
 
-def checkpoint_problems(folder: Path, label: str | None = None) -> list[Problem]:
+def checkpoint_problems(folder: Path, label: str | None = None, *, remote_code: bool = False) -> list[Problem]:
     """Everything that keeps the folder from being used, in the order config, tokenizer, weights, chat template.
 
     label: what the messages call the folder; its name where None.
+    remote_code: the Python that lies in the folder may be run.
     """
     name = folder.name if label is None else label
     if not folder.is_dir():
         return [Problem(name, "no such folder", "Check the checkpoint's path.")]
     try:
         problems = [
-            *_config_problems(folder, name),
-            *_tokenizer_problems(folder, name),
+            *_config_problems(folder, name, remote_code),
+            *_tokenizer_problems(folder, name, remote_code),
             *_weight_problems(folder, name),
             *_template_problems(folder, name),
         ]
@@ -46,7 +49,7 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
 
 
-def _config_problems(folder: Path, name: str) -> list[Problem]:
+def _config_problems(folder: Path, name: str, remote_code: bool) -> list[Problem]:
     where = f"{name}/config.json"
     if not (folder / "config.json").is_file():
         return [Problem(where, "the file is missing", _SAVE_WHOLE)]
@@ -54,13 +57,13 @@ def _config_problems(folder: Path, name: str) -> list[Problem]:
         config = read_json_object(folder / "config.json", where)
     except BadInput as error:
         return list(error.problems)
-    problems = _remote_code(config, where)
+    problems = _code_problems(config, where, remote_code)
     if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         problems.append(Problem(where, "no `model_type`, so it is unknown what the weights are", _SAVE_WHOLE))
     return problems
 
 
-def _tokenizer_problems(folder: Path, name: str) -> list[Problem]:
+def _tokenizer_problems(folder: Path, name: str, remote_code: bool) -> list[Problem]:
     problems: list[Problem] = []
     found = [file for file in TOKENIZER_FILES if (folder / file).is_file()]
     if not found:
@@ -70,17 +73,36 @@ def _tokenizer_problems(folder: Path, name: str) -> list[Problem]:
     path = folder / "tokenizer_config.json"
     if path.is_file():
         try:
-            problems += _remote_code(read_json_object(path, f"{name}/{path.name}"), f"{name}/{path.name}")
+            tokenizer = read_json_object(path, f"{name}/{path.name}")
+            problems += _code_problems(tokenizer, f"{name}/{path.name}", remote_code)
         except BadInput as error:
             problems += error.problems
     return problems
 
 
-def _remote_code(config: dict[str, object], where: str) -> list[Problem]:
+def _code_problems(config: dict[str, object], where: str, remote_code: bool) -> list[Problem]:
     if "auto_map" not in config:
         return []
-    remedy = "Use a checkpoint of an architecture that transformers has itself, and remove `auto_map`."
-    return [Problem(where, "`auto_map` asks to run code that comes with the checkpoint, which is refused", remedy)]
+    if not remote_code:
+        what = "`auto_map` asks to run code that comes with the checkpoint, which is refused"
+        remedy = (
+            "Use a checkpoint of an architecture that transformers has itself and remove `auto_map`, or read the code "
+            "and write `engine: {remote_code: true}` into the model's entry in models.yaml."
+        )
+        return [Problem(where, what, remedy)]
+    # What is not in a file of the folder is not in the model's identity: another repository, a subfolder.
+    elsewhere = [name for name in _texts(config["auto_map"]) if _CLASS_OF_THE_FOLDER.fullmatch(name) is None]
+    remedy = "Copy the code beside the config, and name it there as `file.Class`."
+    return [Problem(where, f"`auto_map` names {quoted(name)}, which lies elsewhere", remedy) for name in elsewhere]
+
+
+def _texts(value: object) -> list[str]:
+    """Every text in a JSON value, keys of mappings left out."""
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _texts(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts(inner)]
+    return [] if value is None else [str(value)]
 
 
 def _ends_like_json(path: Path) -> bool:

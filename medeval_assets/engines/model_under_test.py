@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.chat_template import chat_template_text
 from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, identify
 from medeval_assets.catalog.checkpoint_source import resolve, resolve_adapter
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import Access
+from medeval_assets.engines.checked_template import renders_here, templated
 from medeval_assets.engines.checkpoint import load_tokenizer
 from medeval_assets.engines.engine_setup import EngineSetup, engine_setup
 from medeval_assets.engines.journal import Journal
@@ -21,25 +22,35 @@ from medeval_assets.engines.loaded_engines import LOADED_ENGINES, load_engine
 from medeval_assets.engines.protocol import Engine
 from medeval_assets.engines.rendering import Renderer
 from medeval_assets.engines.respondent import Questions
+from medeval_assets.engines.template_check import Finding, template_findings
 from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _log = logging.getLogger(__name__)
 
 
 class ModelUnderTest:
-    """One model. What cannot be had raises the same error each time it is asked for, without being tried again."""
+    """One model. What cannot be had raises the same error each time it is asked for, without being tried again.
 
-    def __init__(self, spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) -> None:
+    download: False raises NotHere where files would have to be downloaded or converted first.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, *, download: bool = True
+    ) -> None:
         self.spec = spec
         self._models = models
         self._settings = settings
+        self._download = download
         self._parts: dict[str, Any] = {}
 
     @property
     def folder(self) -> Path:
         """The checkpoint's files; downloaded or converted where they are not there yet."""
-        path: Path = self._once("folder", lambda: resolve(self.spec, self._settings))
+        path: Path = self._once("folder", lambda: resolve(self.spec, self._settings, download=self._download))
         return path
 
     @property
@@ -60,12 +71,41 @@ class ModelUnderTest:
 
     @property
     def renderer(self) -> Renderer:
-        """Renders prompts under the model's template."""
+        """Renders prompts under the model's template. BadInput where answers under it would say nothing about it."""
         name = f"chat template of {self.spec.key}"
-        renderer: Renderer = self._once(
-            "renderer", lambda: Renderer(load_tokenizer(self.folder, self.spec.engine), self._template(), name)
-        )
+
+        def make() -> Renderer:
+            blocking = [one for one in self.template_findings if one.severity == "blocking"]
+            if blocking:
+                raise BadInput([Problem(name, one.what, one.remedy) for one in blocking])
+            return Renderer(self._tokenizer(), self._template(), name)
+
+        renderer: Renderer = self._once("renderer", make)
         return renderer
+
+    @property
+    def template_findings(self) -> list[Finding]:
+        """How template, tokenizer and config do not fit together; nothing is loaded for it but the tokenizer.
+
+        Empty where the prompts are rendered elsewhere. BadInput where one of them cannot be had.
+        """
+        if not renders_here(self.spec):
+            return []
+
+        def find() -> list[Finding]:
+            return template_findings(
+                templated(
+                    self.spec,
+                    self._models,
+                    self._settings,
+                    folder=self.folder,
+                    template=self._template(),
+                    tokenizer=self._tokenizer(),
+                )
+            )
+
+        findings: list[Finding] = self._once("template_findings", find)
+        return findings
 
     @property
     def setup(self) -> EngineSetup:
@@ -113,7 +153,13 @@ class ModelUnderTest:
         LOADED_ENGINES.close()
 
     def _template(self) -> str | None:
-        return chat_template_text(self.spec, self._models, self._settings, self.folder)
+        return chat_template_text(self.spec, self._models, self._settings, self.folder, download=self._download)
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        tokenizer: PreTrainedTokenizerBase = self._once(
+            "tokenizer", lambda: load_tokenizer(self.folder, self.spec.engine)
+        )
+        return tokenizer
 
     def _engine_key(self) -> str:
         # The files decide, not the template: but two models are two systems, and each is loaded for its own run.

@@ -87,12 +87,18 @@ class Renderer:
 
     def render(self, messages: Sequence[Message], cue: str) -> Rendered:
         """The prompt up to where the answer begins. `cue` is only used where there is no chat template."""
-        if self._template is None:
-            text = _plain_text(messages, cue)
-        else:
-            turns = messages if self._form.takes_system else _without_system_turn(messages)
-            text = self._apply(turns, generation_prompt=True)
+        text = _plain_text(messages, cue) if self._template is None else self.conversation(messages)
         return Rendered(text, tuple(self._tokens([text])[0]), self._form.stop)
+
+    def conversation(self, messages: Sequence[Message], generation_prompt: bool = True) -> str:
+        """What the chat template makes of the messages, with or without what it opens the next answer with."""
+        turns = messages if self._form.takes_system else _without_system_turn(messages)
+        return self._apply(turns, generation_prompt)
+
+    @property
+    def takes_system(self) -> bool:
+        """Whether a system text has a turn of its own."""
+        return self._form.takes_system
 
     def option_tokens(
         self, rendered: Rendered, options: Sequence[str]
