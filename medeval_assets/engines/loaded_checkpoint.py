@@ -91,6 +91,11 @@ class LoadedCheckpoint:
     def __init__(self, model: ModelUnderTest) -> None:
         self._model = model
 
+    @property
+    def model(self) -> ModelUnderTest:
+        """What it loads."""
+        return self._model
+
     def identity(self, task: TaskSpec) -> Mapping[str, str]:
         return asdict(self._model.identity)
 

@@ -13,7 +13,7 @@ from medeval_assets.instance import add_model_partitions, open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.partitions import grid_key
 from medeval_assets.resources import all_models
-from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, loads_logged, materialized
+from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, loads_logged, materialized, scale_weights
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
@@ -104,15 +104,6 @@ def add_template_line(folder: Path) -> None:
     path.write_text(path.read_text() + "{# another template #}")
 
 
-def change_weights(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    path = folder / "model.safetensors"
-    weights = load_file(path)
-    weights["model.norm.weight"] = weights["model.norm.weight"] * 2
-    save_file(weights, path, metadata={"format": "pt"})
-
-
 def test_a_changed_model_or_source_remakes_its_own_cells_and_no_other(nli: SmallPlatform) -> None:
     models, tasks = ["m1", "m2"], ["mednli", "medqa"]
     folders = {model: nli.add_model(model) for model in models}
@@ -125,7 +116,7 @@ def test_a_changed_model_or_source_remakes_its_own_cells_and_no_other(nli: Small
 
     nli.evaluate(models, tasks)
     m1 = {("m1", task) for task in tasks}
-    change_weights(folders["m1"])
+    scale_weights(folders["m1"], 2)
     assert remade() == m1
     add_template_line(folders["m1"])
     assert remade() == m1
