@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +20,7 @@ _CHECKPOINTS = {
     "gguf-package": re.compile(r"[A-Za-z_][A-Za-z0-9_]*/(?!\.)[^/\\\0]+\.gguf"),
     "baseline": re.compile(r"majority|random|copy"),
     "generations": re.compile(r"[^\0]+"),
+    "served": re.compile(r"[!-~]{1,200}"),
 }
 
 
@@ -41,23 +43,55 @@ class EngineNeeds(BaseModel):
     dtype: number format of its weights and activations; `auto` is the one its files are in.
     context: most tokens of prompt and answer together; None is what its config allows.
     tensor_parallel: over how many GPUs each layer is split.
+    gpu_memory: share of each GPU's memory that vLLM may take, weights and cache together.
     server: address of the server, such as `http://127.0.0.1:8000/v1`, for `openai`. Keys come from the environment.
-    served_name: what the server calls the model; "" is the model's key.
+    served_name: what the server calls the model; "" is the model's key. A `served:` checkpoint says it itself.
+    concurrency: most requests that are with the server at once.
     may_leave: tasks whose credentialed or copyrighted text may be sent to the server.
     remote_code: run the Python that lies in the checkpoint. It can do anything that you can.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     name: Literal["auto", "transformers", "vllm", "openai"] = "auto"
     gpus: int = Field(default=1, ge=0, le=1024)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     context: int | None = Field(default=None, ge=1, le=100_000_000)
     tensor_parallel: int = Field(default=1, ge=1, le=1024)
+    gpu_memory: float = Field(default=0.9, gt=0, le=1)
     server: str = ""
     served_name: str = ""
+    concurrency: int = Field(default=16, ge=1, le=1024)
     may_leave: list[str] = Field(default_factory=list)
     remote_code: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_elsewhere(cls, values: Any) -> Any:
+        # What a server runs occupies no GPU here.
+        return {"gpus": 0, **values} if isinstance(values, dict) and values.get("name") == "openai" else values
+
+    @model_validator(mode="after")
+    def _served_by_a_server(self) -> Self:
+        if self.name == "openai" and not self.server:
+            raise _refused("the engine `openai` without a server", "Write `server: http://host:port/v1`.", "server")
+        if self.name != "openai" and self.server:
+            raise _refused(
+                f"a server for the engine `{self.name}`", "Write `name: openai`, or `server: null`.", "server"
+            )
+        if self.server and not _is_address(self.server):
+            # It may hold a password, so it is not shown.
+            raise _refused(
+                "not the address of a server",
+                "Write `http://host:port/v1` or `https://…`, without user, password, query and fragment.",
+                "server",
+            )
+        return self
+
+    @property
+    def server_name(self) -> str:
+        """The server's host, port and path: what tells servers apart, with nothing secret in it."""
+        return self.server.partition("://")[2].rstrip("/")
 
     @model_validator(mode="after")
     def _parallel_over_what_there_is(self) -> Self:
@@ -70,12 +104,23 @@ class EngineNeeds(BaseModel):
         return self
 
 
+def _is_address(text: str) -> bool:
+    """Whether it is the address of an HTTP server and nothing else."""
+    try:
+        parts = urlsplit(text)
+        port_is_usable = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = re.fullmatch(r"[!-~]+", text) is not None and not set(text) & set("@?#\\")
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port_is_usable and plain
+
+
 # What is not loaded needs no GPU and has no template.
 _UNLOADED = {"engine": EngineNeeds(gpus=0), "chat_template": "none"}
 
 
 def _loads(checkpoint: object) -> bool:
-    return not isinstance(checkpoint, str) or not checkpoint.startswith(("baseline:", "generations:"))
+    return not isinstance(checkpoint, str) or not checkpoint.startswith(("baseline:", "generations:", "served:"))
 
 
 class ModelSpec(BaseModel):
@@ -85,7 +130,8 @@ class ModelSpec(BaseModel):
     title: its name in tables; the key where none is given.
     checkpoint: `hub:org/name`, `folder:path`, or `gguf-package:module/file.gguf`, a GGUF inside an
         installed Python package. Where nothing is loaded: `baseline:majority`, `baseline:random` or `baseline:copy`,
-        made from the dataset; `generations:path`, a folder of answers that another tool produced.
+        made from the dataset; `generations:path`, a folder of answers that another tool produced; `served:name`, a
+        model whose files are not here and that a server knows by this name.
     revision: branch, tag or commit of a `hub:` checkpoint; None is its main branch.
     base: key of the generalist it is compared with, which makes the pair.
     adapter: `hub:org/name` or `folder:path` of a LoRA adapter on top of the checkpoint.
@@ -94,7 +140,7 @@ class ModelSpec(BaseModel):
     demo: runs anywhere and belongs to `medeval demo`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     key: str
     title: str = ""
@@ -134,7 +180,7 @@ class ModelSpec(BaseModel):
             raise _refused(
                 "says no place a checkpoint can come from",
                 "Write `hub:org/name`, `folder:path`, `gguf-package:module/file.gguf`, "
-                "`baseline:<majority, random or copy>` or `generations:path`.",
+                "`baseline:<majority, random or copy>`, `generations:path` or `served:<name>`.",
             )
         return checkpoint
 
@@ -174,7 +220,32 @@ class ModelSpec(BaseModel):
             raise _refused(
                 "the role and the checkpoint do not agree", "`baseline:` checkpoints have the role baseline.", "role"
             )
+        if self.engine.name == "openai" and self.kind == "encoder":
+            raise _refused("servers do not score encoders", "Write `engine.name: auto`.", "kind")
+        if self.source == "served":
+            self._refuse_what_needs_files()
         return self
+
+    def _refuse_what_needs_files(self) -> None:
+        if self.engine.name != "openai":
+            raise _refused(
+                "a `served:` checkpoint without a server",
+                "Write `engine: {name: openai, server: http://host:port/v1}`.",
+                "engine",
+            )
+        if self.engine.served_name:
+            raise _refused("a second name", "The checkpoint names it: write `served_name: null`.", "engine.served_name")
+        if self.chat_template != "none":
+            raise _refused("the server has the chat template", "Write `chat_template: null`.", "chat_template")
+        if self.adapter is not None:
+            raise _refused("an adapter without weights here", "Write `adapter: null`.", "adapter")
+
+    @property
+    def served_name(self) -> str:
+        """What a server calls it."""
+        if self.source == "served":
+            return self.checkpoint.partition(":")[2]
+        return self.engine.served_name or self.key
 
     @property
     def source(self) -> str:

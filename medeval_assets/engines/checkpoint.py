@@ -38,6 +38,17 @@ def load_tokenizer(folder: Path, needs: EngineNeeds) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_generation_config(folder: Path, needs: EngineNeeds) -> Any:
+    """The checkpoint's generation config, or what its config says of it where it has none."""
+    library = _library()
+    if not (folder / "generation_config.json").is_file():
+        return library.GenerationConfig.from_model_config(load_config(folder, needs))
+    try:
+        return library.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise _unusable(folder, "its generation config cannot be read", error) from error
+
+
 def load_model(setup: EngineSetup, auto_class: str) -> Any:
     """The checkpoint's model, ready to answer.
 
@@ -46,7 +57,7 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
     BadInput where files are missing or do not fit together. Pickled weights are never read.
     """
     folder = setup.folder
-    _require(folder, "config.json", "*.safetensors")
+    require_weights(folder)
     library = _library()
     library.utils.logging.disable_progress_bar()
     place = "cpu" if not setup.on_gpu else "auto" if setup.needs.gpus > 1 else "cuda"
@@ -77,6 +88,11 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
             ]
         )
     return model.eval()
+
+
+def require_weights(folder: Path) -> None:
+    """BadInput where the folder has no config or no safetensors."""
+    _require(folder, "config.json", "*.safetensors")
 
 
 def _library() -> Any:

@@ -48,14 +48,18 @@ class Ending:
     def answer(self, request: Request, tokens: Sequence[int], logprobs: tuple[float, ...]) -> Answer:
         """The answer that these tokens are, the ending one included."""
         text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
-        cut = min((place for stop in request.decoding.stop if (place := text.find(stop)) >= 0), default=None)
         return Answer(
-            text=text[:cut],
+            text=cut_at_stop(text, request.decoding),
             finish_reason="stop" if self.reached(tokens) else "length",
             generated_tokens=len(tokens),
             option_logprobs=logprobs,
             token_ids=tuple(tokens),
         )
+
+
+def cut_at_stop(text: str, decoding: Decoding) -> str:
+    """The text before the first of the strings that end it."""
+    return text[: min((place for stop in decoding.stop if (place := text.find(stop)) >= 0), default=None)]
 
 
 def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
