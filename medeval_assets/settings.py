@@ -83,6 +83,10 @@ def keep_libraries_at_home(home: Path, environment: MutableMapping[str, str] | N
         "HF_HOME": "hub",
         "MPLCONFIGDIR": "cache/matplotlib",
         "TORCHINDUCTOR_CACHE_DIR": "cache/torchinductor",
+        "TRITON_CACHE_DIR": "cache/triton",
+        "FLASHINFER_WORKSPACE_BASE": "cache/flashinfer",
+        "VLLM_CACHE_ROOT": "cache/vllm",
+        "VLLM_CONFIG_ROOT": "cache/vllm",
     }
     for name, folder in folders.items():
         values.setdefault(name, str(home / folder))

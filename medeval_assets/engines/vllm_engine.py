@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medeval_assets.engines.checkpoint import load_config, load_tokenizer
+from medeval_assets.engines.checkpoint import load_config, load_tokenizer, require_weights
 from medeval_assets.engines.ending import Ending, end_tokens
 from medeval_assets.engines.engine_setup import EngineSetup
+from medeval_assets.engines.overheard import Overheard
 from medeval_assets.engines.protocol import Batch, EngineDied, EngineIdentity, Key, Request
 from medeval_assets.errors import BadInput, Problem
 
@@ -25,6 +27,10 @@ CACHE_ON_CPU = 2 * 2**30
 READ_AT_ONCE = 128
 """Most tokens whose log-probabilities vLLM gives after one prompt (`logprob_token_ids`)."""
 
+PATIENCE = 30.0
+"""Seconds in which vLLM's processes are to end when they are told to; after them they are killed."""
+
+_MEMORY = re.compile(r"out of memory|OutOfMemory|\bmemory\b|KV cache", re.IGNORECASE)
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
@@ -89,14 +95,32 @@ class _Asked:
 
 
 class VllmEngine:
-    """Answers requests with vLLM, which runs the model in a process of its own."""
+    """Answers requests with vLLM, which runs the model in a process of its own.
 
-    def __init__(self, llm: Any, tokenizer: Any, stopping: frozenset[int], adapter: Path | None = None) -> None:
+    overheard: what that process writes to standard error.
+
+    How options are scored: each is one sequence, the context and all of the option but its last token, whose logits are
+    read where the prompt ends; options that differ only there are one sequence. The context is found in the prefix
+    cache up to its last whole block of tokens, so that only the rest of it is encoded again, together with the option
+    and in one step. Forced decoding (`trace_decode_token_ids`, or a logits processor) takes a step for each token; it
+    and `prompt_logprob_token_ids` need a model runner that not every platform has. One-token options right after the
+    prompt cost nothing: they are read off the first step of the answer.
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        tokenizer: Any,
+        stopping: frozenset[int],
+        adapter: Path | None = None,
+        overheard: Overheard | None = None,
+    ) -> None:
         self._llm = llm
         self._engine = llm.llm_engine
         self._tokenizer = tokenizer
         self._stopping = stopping
         self._adapter = _lora_request(adapter)
+        self._overheard = overheard
         self._names = 0
 
     @classmethod
@@ -104,7 +128,10 @@ class VllmEngine:
         """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
         tokenizer: Any = load_tokenizer(setup.folder, setup.needs)
         stopping = end_tokens(_generation_config(setup), tokenizer)
-        return cls(_load(setup), tokenizer, stopping, setup.adapter)
+        require_weights(setup.folder)
+        with Overheard() as overheard:
+            llm = _load(setup, overheard)
+        return cls(llm, tokenizer, stopping, setup.adapter, overheard)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -127,7 +154,10 @@ class VllmEngine:
         )
 
     def answer(self, requests: Sequence[Request], done: Container[Key] = ()) -> Iterator[Batch]:
-        """Answers in the order in which they are finished; all tasks are in the queue together."""
+        """Answers in the order in which they are finished; all tasks are in the queue together.
+
+        A batch may be empty: whoever asks has a turn every half second, also where no answer is finished.
+        """
         from vllm.v1.engine.exceptions import EngineDeadError
 
         left = iter(sorted((request for request in requests if request.key not in done), key=_order))
@@ -143,20 +173,27 @@ class VllmEngine:
                 if not queue:
                     break
                 for output in self._engine.step():
-                    if output.finished:
-                        finished += _taken(output, *queue.pop(output.request_id))
-                if finished and (not queue or time.monotonic() - since >= TOGETHER):
+                    finished += _taken(output, *queue.pop(output.request_id))
+                if time.monotonic() - since >= TOGETHER:
                     yield finished
                     finished, since = [], time.monotonic()
+            if finished:
+                yield finished
         except EngineDeadError as error:
             queue.clear()
-            raise EngineDied("the process in which vLLM held the model is gone") from error
+            if finished:
+                yield finished
+            raise EngineDied(self._last_words()) from error
         finally:
             if queue:
                 self._engine.abort_request(list(queue))
 
     def close(self) -> None:
-        self._engine.engine_core.shutdown()
+        self._engine.engine_core.shutdown(timeout=PATIENCE)
+
+    def _last_words(self) -> str:
+        reasons = self._overheard.reasons() if self._overheard else []
+        return "the process in which vLLM held the model is gone" + (f" ({reasons[0]})" if reasons else "")
 
     def _ask(self, request: Request, queue: dict[str, tuple[_Asked, _Sequence]]) -> None:
         """Put the request's sequences into the queue, the answer itself first: it encodes the prompt."""
@@ -208,34 +245,61 @@ def _order(request: Request) -> tuple[int, str, tuple[int, ...]]:
     return (-request.decoding.max_new_tokens, request.task, request.token_ids)
 
 
-def _load(setup: EngineSetup) -> Any:
+def _load(setup: EngineSetup, overheard: Overheard) -> Any:
     """The loaded model. BadInput where that is not possible."""
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     # Standard output is for what was asked for.
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
-    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    # Whoever looks whether there is a GPU may have touched it, and is not to be forked then.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     from vllm import LLM
     from vllm.platforms import current_platform
 
     on_cpu = current_platform.is_cpu()
+    if on_cpu:
+        # Log-probabilities are compiled even where the model is not: half a minute, and a C++ compiler has to be there.
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    elif not setup.on_gpu:
+        remedy = "Give the model GPUs (`engine.gpus`), or write `transformers` for `engine.name`."
+        raise BadInput([Problem(f"models.{setup.key}.engine", "the vLLM that is installed needs a GPU", remedy)])
     try:
         return LLM(
             str(setup.folder),
             dtype=setup.dtype,
             max_model_len=setup.context,
             tensor_parallel_size=setup.needs.tensor_parallel,
+            gpu_memory_utilization=setup.needs.gpu_memory,
+            kv_cache_memory_bytes=CACHE_ON_CPU if on_cpu else None,
             trust_remote_code=setup.needs.remote_code,
             load_format="safetensors",
+            # Of the checkpoint's own generation settings nothing but the end tokens counts.
             generation_config="vllm",
+            language_model_only=True,
             enable_prefix_caching=True,
             enforce_eager=on_cpu,
-            kv_cache_memory_bytes=CACHE_ON_CPU if on_cpu else None,
             **_lora_settings(setup.adapter),
         )
     except Exception as error:
-        raise BadInput(
-            [Problem(f"models.{setup.key}", f"vLLM cannot load it ({error})", "See what vLLM says above.")]
-        ) from error
+        # What the child processes said comes first: of them the error itself only tells that they failed.
+        raise BadInput([_problem(setup, on_cpu, [*overheard.reasons(), str(error)])]) from error
+
+
+def _problem(setup: EngineSetup, on_cpu: bool, reasons: Sequence[str]) -> Problem:
+    """Why the model cannot be loaded, in words that say what to do."""
+    memory = next((reason for reason in reasons if _MEMORY.search(reason)), None)
+    if memory is None:
+        reason = next(iter(reasons[0].splitlines()), "").rstrip(".")
+        remedy = "Check that this version of vLLM knows the model, or write `transformers` for `engine.name`."
+        return Problem(f"models.{setup.key}", f"vLLM cannot load it ({reason})", remedy)
+    more = (
+        "give its cache more with VLLM_CPU_KVCACHE_SPACE (GiB)"
+        if on_cpu
+        else "raise `engine.gpu_memory`, spread it over more GPUs with `engine.gpus` and `engine.tensor_parallel`, "
+        "or end what else is on the GPU"
+    )
+    what = f"it does not fit into memory ({memory.split('. ')[0]})"
+    return Problem(f"models.{setup.key}.engine", what, f"Lower `engine.context`, or {more}.")
 
 
 def _generation_config(setup: EngineSetup) -> Any:
