@@ -12,9 +12,10 @@ from typing import Any
 import dagster as dg
 
 from medeval_assets.automation import check_repeats, evaluate_model, prepare_tasks, refresh_reports
-from medeval_assets.catalog.external import can_answer
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
+from medeval_assets.engines.cell import cells_of
+from medeval_assets.engines.interruption import StopRequests
 from medeval_assets.errors import BadInput
 from medeval_assets.instance import add_model_partitions, open_instance
 from medeval_assets.lake.key import LakeKey
@@ -22,10 +23,15 @@ from medeval_assets.partitions import grid_key, model_run_request, task_range_ta
 from medeval_assets.progress import Progress
 from medeval_assets.resources import Home, all_models
 from medeval_assets.settings import Settings, keep_libraries_at_home
-from medeval_assets.tasks import all_tasks
+from medeval_assets.turns import Turns
 
 # The command line shows problems itself; Dagster's own lines go to the run's log, where the UI shows them.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+_STOPPING = "stopping after the batch in flight; once more stops at once"
+_WAITING = "waiting: another run uses the GPU"
+_GPU_STEPS = {evaluate_model.name: "generations", check_repeats.name: "repeat_checks"}
+"""The step of a job that draws from the pool `gpu`."""
 
 
 @dataclass
@@ -54,17 +60,22 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
 
-    tasks: None is every task that the model can answer; see `cells_of`.
+    tasks: None is every task that the model can answer; see `engines.cell.cells_of`.
     repeat: how many prompts of each cell are asked again afterwards, while the model is still loaded; None: none.
-    A task that fails is left out and reported; the others go on.
+    A task that fails is left out and reported; the others go on. Stopped where a signal ends it: the batch in flight is
+    kept, and the cells that are finished are recorded.
     """
     keep_libraries_at_home(settings.home)
     home = Home.from_settings(settings)
     definitions = build_definitions({"home": home, "progress": progress})
     outcome = Evaluation()
-    with open_instance(settings) as instance:
+    with (
+        StopRequests(lambda: progress.noted(_STOPPING)) as stop,
+        open_instance(settings) as instance,
+        Turns(instance, settings) as turns,
+    ):
         add_model_partitions(instance, all_models(settings))
-        runs = _Runs(definitions, instance, outcome)
+        runs = _Runs(definitions, instance, outcome, turns, stop, progress)
         ready: list[str] = []
         cells = cells_of(models, tasks)
         for group in task_ranges(task for _, task in cells):
@@ -86,25 +97,22 @@ def evaluate(
     return outcome
 
 
-def cells_of(models: Sequence[ModelSpec], tasks: Sequence[str] | None) -> set[tuple[str, str]]:
-    """The (model, task) that are evaluated.
-
-    Tasks that were asked for are evaluated for every model. Without a choice it is all of them, and for a model whose
-    answers were given, the ones that they were given for.
-    """
-    return {
-        (model.key, task)
-        for model in models
-        for task in (all_tasks() if tasks is None else tasks)
-        if tasks is not None or can_answer(model, task)
-    }
-
-
 class _Runs:
-    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, outcome: Evaluation) -> None:
+    def __init__(
+        self,
+        definitions: dg.Definitions,
+        instance: dg.DagsterInstance,
+        outcome: Evaluation,
+        turns: Turns,
+        stop: StopRequests,
+        progress: Progress,
+    ) -> None:
         self._definitions = definitions
         self._instance = instance
         self._outcome = outcome
+        self._turns = turns
+        self._stop = stop
+        self._progress = progress
 
     def tasks(self, group: Sequence[str], prompts: str) -> list[str]:
         """Prepare neighbouring tasks; returns the ones whose prompt set is current."""
@@ -135,9 +143,17 @@ class _Runs:
         self._run(refresh_reports.name, {}, {})
 
     def _run(self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            instance=self._instance, tags=dict(tags), run_config={**_QUIET, **config}, raise_on_error=False
-        )
+        definition = self._definitions.resolve_job_def(job)
+        with self._turns.run(_GPU_STEPS.get(job), lambda: self._progress.noted(_WAITING)) as run_id:
+            result = definition.execute_in_process(
+                instance=self._instance,
+                tags=dict(tags),
+                run_config={**_QUIET, **config},
+                raise_on_error=False,
+                run_id=run_id,
+            )
+        # Dagster ends a run that is interrupted and returns as if nothing had been asked.
+        self._stop.check()
         for event in result.filter_events(lambda event: event.is_step_failure):
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None

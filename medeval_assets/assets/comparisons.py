@@ -8,17 +8,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import keep, table_metadata
-from medeval_assets.comparisons.lake_comparisons import MARGIN, comparison_rows, declared_pairs, scored_by_pairs
+from medeval_assets.assets.materialization import keep_recipe, table_metadata
+from medeval_assets.comparisons.lake_comparisons import MARGIN
 from medeval_assets.errors import MedevalError
-from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.recipes.comparisons import CODE_VERSION, comparisons_recipe
 from medeval_assets.reports.comparison_page import markdown_page
 from medeval_assets.reports.comparison_picture import picture
 from medeval_assets.resources import Home
-from medeval_assets.tasks import all_tasks
 
-CODE_VERSION = "1"
 _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 
 
@@ -50,21 +47,7 @@ def comparisons(context: dg.AssetExecutionContext, home: Home, config: Compariso
 def _make(home: Home, margin: float, run_id: str) -> dict[str, Any]:
     """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
-    pairs = declared_pairs(home.models())
-    inputs = scored_by_pairs(lake, all_tasks(), pairs)
-    scores = [record for records in inputs.values() for record in records]
-    table = keep(
-        lake,
-        LakeKey("comparisons"),
-        Derivation(
-            code_version=CODE_VERSION,
-            parameters={"margin": margin, "pairs": pairs},
-            inputs=tuple(record.as_input() for record in scores),
-        ),
-        lambda: comparison_rows(lake, all_tasks(), inputs, pairs, margin),
-        run_id=run_id,
-        like=scores,
-    )
+    table = keep_recipe(lake, comparisons_recipe(lake, home.models(), margin), run_id=run_id)
     return table_metadata(lake, replace(table, metadata=_pages(lake.rows(table.record.key))))
 
 

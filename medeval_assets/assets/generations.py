@@ -1,7 +1,6 @@
 """`generations`: what each model returned for each prompt. The one asset that needs a GPU."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import groupby
 
@@ -15,7 +14,6 @@ from medeval_assets.engines.respondent import Outcome
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.lake import Lake
-from medeval_assets.lake.recipe import Recipe
 from medeval_assets.partitions import GRID, gpu_tags, lake_key
 from medeval_assets.progress import Progress
 from medeval_assets.resources import Home
@@ -86,8 +84,7 @@ def generations(
     def keep_answers(cell: Cell, outcome: Outcome) -> Table:
         if outcome.error is not None:
             raise outcome.error
-        rows = [asdict(generation) for generation in outcome.generations]
-        recipe = Recipe(cell.key, cell.derivation, lambda: rows, like=cell.sources)
+        recipe = cell.recipe(outcome.generations)
         record = recipe.make(lake, run_id=context.run_id, environment=outcome.environment)
         progress.finished(cell.name)
         return Table(record, reused=False, metadata=_numbers(lake, cell))

@@ -58,14 +58,14 @@ def resolve(spec: ModelSpec, settings: Settings, *, download: bool = True) -> Pa
     return folder
 
 
-def resolve_adapter(spec: ModelSpec, settings: Settings) -> Path | None:
-    """The folder that holds the model's LoRA adapter; None where it has none. BadInput as in `resolve`."""
+def resolve_adapter(spec: ModelSpec, settings: Settings, *, download: bool = True) -> Path | None:
+    """The folder that holds the model's LoRA adapter; None where it has none. BadInput and NotHere as in `resolve`."""
     if spec.adapter is None:
         return None
     scheme, _, target = spec.adapter.partition(":")
     if scheme == "hub":
         adapted = spec.model_copy(update={"checkpoint": spec.adapter, "revision": None})
-        folder = _download(adapted, settings, ("adapter_config.json", "*.safetensors"))
+        folder = _download(adapted, settings, ("adapter_config.json", "*.safetensors"), download)
     else:
         folder = Path(target)
     missing = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
+from medeval_assets.catalog.external import can_answer
+from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import Access, Example, TaskSpec
+from medeval_assets.engines.generations import Generation
 from medeval_assets.engines.respondent import Questions, Respondent
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.lake.recipe import Recipe
 from medeval_assets.prompts.prompt_rows import prompts_of
 from medeval_assets.prompts.selection import select
 from medeval_assets.sources.example_rows import examples_of
+from medeval_assets.tasks import all_tasks
 
 CODE_VERSION = "1"
 """Raised when the same prompts and answers would make another generations table."""
@@ -42,6 +47,10 @@ class Cell:
         """How many prompts there are to answer."""
         prompts = self.sources[0].rows
         return prompts if self.limit is None else min(self.limit, prompts)
+
+    def recipe(self, generations: Sequence[Generation]) -> Recipe:
+        """The table that these generations make."""
+        return Recipe(self.key, self.derivation, lambda: map(asdict, generations), like=self.sources)
 
     def questions(self, lake: Lake) -> Questions:
         """What is to be asked, read from the lake."""
@@ -75,3 +84,17 @@ def cell_of(lake: Lake, model: str, task: TaskSpec, respondent: Respondent, limi
         model=dict(respondent.identity(task)),
     )
     return Cell(LakeKey("generations", model, task.name), task, limit, sources, derivation)
+
+
+def cells_of(models: Sequence[ModelSpec], tasks: Sequence[str] | None) -> set[tuple[str, str]]:
+    """The (model, task) that are evaluated.
+
+    Tasks that were asked for are evaluated for every model. Without a choice it is all of them, and for a model whose
+    answers were given, the ones that they were given for.
+    """
+    return {
+        (model.key, task)
+        for model in models
+        for task in (all_tasks() if tasks is None else tasks)
+        if tasks is not None or can_answer(model, task)
+    }

@@ -60,15 +60,13 @@ class Journal:
 
         BadInput where a file is unreadable.
         """
-        try:
-            for path in sorted((self._folder / task).glob("*.jsonl")):
-                with path.open("rb") as file:
-                    for line in file:
-                        entry = _entry(line)
-                        if entry is not None:
-                            yield entry
-        except OSError as error:
-            raise BadInput([_problem(task, f"cannot be read ({error.strerror})", "Check its permissions.")]) from error
+        return _batches(self._folder, task)
+
+    def entries_of_others(self, task: str) -> Iterator[Entry]:
+        """Likewise every other model's, and this one's under another engine or dtype."""
+        for folder in sorted(self._folder.parent.glob("*")):
+            if folder != self._folder:
+                yield from _batches(folder, task)
 
     def write(self, task: str, entry: Entry) -> None:
         """Keep a batch; it is on disk when this returns. BadInput where it cannot be."""
@@ -133,6 +131,18 @@ def merged(environments: Sequence[Mapping[str, str]]) -> dict[str, str]:
         for name, value in environment.items():
             values.setdefault(name, {})[value] = None
     return {name: ", ".join(different) for name, different in values.items()}
+
+
+def _batches(folder: Path, task: str) -> Iterator[Entry]:
+    try:
+        for path in sorted((folder / task).glob("*.jsonl")):
+            with path.open("rb") as file:
+                for line in file:
+                    entry = _entry(line)
+                    if entry is not None:
+                        yield entry
+    except OSError as error:
+        raise BadInput([_problem(task, f"cannot be read ({error.strerror})", "Check its permissions.")]) from error
 
 
 def _line(entry: Entry) -> bytes:

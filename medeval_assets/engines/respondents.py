@@ -13,12 +13,18 @@ from medeval_assets.engines.respondent import Respondent
 from medeval_assets.settings import Settings
 
 
-def respondent_of(spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) -> Respondent:
-    """What answers for the model. Nothing is read or loaded yet. models: all there are, for templates of others."""
+def respondent_of(
+    spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, *, download: bool = True
+) -> Respondent:
+    """What answers for the model. Nothing is read or loaded yet.
+
+    models: all there are, for templates of others.
+    download: False lets it raise NotHere where files would have to be downloaded or converted first.
+    """
     match spec.source:
         case "baseline":
             return Baseline(spec.checkpoint.removeprefix("baseline:"))
         case "generations":
             return ExternalAnswers(spec)
         case _:
-            return LoadedCheckpoint(ModelUnderTest(spec, models, settings))
+            return LoadedCheckpoint(ModelUnderTest(spec, models, settings, download=download))

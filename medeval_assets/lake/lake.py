@@ -102,7 +102,7 @@ class Lake:
         import pyarrow.parquet as pq
 
         try:
-            with self._fs.open(self.path(key), "rb") as file:
+            with self._open(key) as file:
                 return pq.read_table(file, columns=None if columns is None else list(columns))
         except FileNotFoundError as error:
             raise BadInput([Problem(str(key), "there is no such table", "Materialize it first.")]) from error

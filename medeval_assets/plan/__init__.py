@@ -1,0 +1,1 @@
+"""What an evaluation would make again, why, and what that would cost; found without making any of it."""
