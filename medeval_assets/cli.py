@@ -1,6 +1,7 @@
 """`medeval`: the command line.
 
-Progress and messages go to stderr, results to stdout. Exit codes: 0 done, 1 found problems, 2 wrong use.
+Progress and messages go to stderr, results to stdout. Exit codes: 0 done, 1 found problems, 2 wrong use, and 128 + its
+number where a signal ended it (130 for Ctrl-C).
 """
 
 from __future__ import annotations
@@ -422,13 +423,20 @@ def _evaluate(
         specs = find_models(model_keys, all_models(settings))
         task_keys = [task.name for task in find_tasks(task_names)] if task_names else None
 
-    from medeval_assets.evaluation import cells_of
+    from medeval_assets.engines.cell import cells_of
+    from medeval_assets.engines.interruption import Stopped
     from medeval_assets.evaluation import evaluate as run_evaluation
     from medeval_assets.reports.leaderboard_picture import picture
 
     cells = cells_of(specs, task_keys)
-    with CellBars(len(cells)) as bars:
-        outcome = run_evaluation(settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts, repeat=repeat)
+    try:
+        with CellBars(len(cells)) as bars:
+            outcome = run_evaluation(
+                settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts, repeat=repeat
+            )
+    except Stopped as stopped:
+        err.print("Stopped. Every answer so far is kept: the same command goes on from there.", highlight=False)
+        raise typer.Exit(128 + stopped.number) from stopped
     rows = [row for row in outcome.rows if (row["model"], row["task"]) in cells]
     if as_json:
         document = {"rows": rows, "problems": outcome.problems}

@@ -76,6 +76,9 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: boo
         table.add_row(*(escape(_cell(column, row[column])) for column in columns))
     out.print(table)
 
+    def noted(self, what: str) -> None:
+        err.print(what, markup=False, highlight=False, soft_wrap=True)
+
 
 def show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the headline metrics, a line a task and a column a model: value, 95 % interval, unreadable answers."""

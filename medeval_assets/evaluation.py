@@ -72,10 +72,10 @@ def evaluate(
     with (
         StopRequests(lambda: progress.noted(_STOPPING)) as stop,
         open_instance(settings) as instance,
-        Turns(instance, settings) as turns,
+        Turns(instance, settings, lambda: progress.noted(_WAITING)) as turns,
     ):
         add_model_partitions(instance, all_models(settings))
-        runs = _Runs(definitions, instance, outcome, turns, stop, progress)
+        runs = _Runs(definitions, instance, outcome, turns, stop)
         ready: list[str] = []
         cells = cells_of(models, tasks)
         for group in task_ranges(task for _, task in cells):
@@ -105,14 +105,12 @@ class _Runs:
         outcome: Evaluation,
         turns: Turns,
         stop: StopRequests,
-        progress: Progress,
     ) -> None:
         self._definitions = definitions
         self._instance = instance
         self._outcome = outcome
         self._turns = turns
         self._stop = stop
-        self._progress = progress
 
     def tasks(self, group: Sequence[str], prompts: str) -> list[str]:
         """Prepare neighbouring tasks; returns the ones whose prompt set is current."""
@@ -144,7 +142,7 @@ class _Runs:
 
     def _run(self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
         definition = self._definitions.resolve_job_def(job)
-        with self._turns.run(_GPU_STEPS.get(job), lambda: self._progress.noted(_WAITING)) as run_id:
+        with self._turns.run(_GPU_STEPS.get(job)) as run_id:
             result = definition.execute_in_process(
                 instance=self._instance,
                 tags=dict(tags),

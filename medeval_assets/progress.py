@@ -26,6 +26,10 @@ class Progress(Protocol):
         """The cell is kept; also called for a cell that was fresh and never started."""
         ...
 
+    def noted(self, what: str) -> None:
+        """Something else that whoever waits should know. May be called from another thread."""
+        ...
+
 
 class Pace:
     """How fast prompts are answered, and how long the rest will take. Prompts that cost nothing say nothing of it."""
@@ -80,3 +84,6 @@ class LoggedProgress:
 
     def finished(self, cell: str) -> None:
         _log.info("%s: kept", cell)
+
+    def noted(self, what: str) -> None:
+        _log.info("%s", what)

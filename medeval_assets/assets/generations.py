@@ -10,7 +10,7 @@ from pydantic import Field
 from medeval_assets.assets.materialization import Made, Table, materialize_each
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.engines.cell import CODE_VERSION, Cell, cell_of
-from medeval_assets.engines.respondent import Outcome
+from medeval_assets.engines.respondent import Outcome, Questions
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.lake import Lake
@@ -53,15 +53,18 @@ def generations(
     def of_model(model: str, keys: Sequence[str]) -> Iterator[Made]:
         """What becomes of a model's cells: the fresh ones at once, the others, asked together, as they are answered."""
         stale: dict[str, tuple[str, Cell]] = {}
+        asked: list[Questions] = []
         try:
             respondent = respondent_of(find_models([model], models)[0], models, home.settings)
             for key in keys:
                 try:
                     cell = cell_of(lake, model, all_tasks()[cells[key].task], respondent, config.limit)
+                    fresh = lake.fresh(cell.key, cell.derivation)
+                    if fresh is None:
+                        asked.append(cell.questions(lake))
                 except MedevalError as error:
                     yield key, partial(_fail, error)
                     continue
-                fresh = lake.fresh(cell.key, cell.derivation)
                 if fresh is None:
                     stale[cell.task.name] = (key, cell)
                     progress.started(cell.name, cell.asked)
@@ -72,7 +75,6 @@ def generations(
             def on_batch(task: str, count: int, tokens: int) -> None:
                 progress.advanced(stale[task][1].name, count, tokens)
 
-            asked = [cell.questions(lake) for _, cell in stale.values()]
             for outcome in respondent.answer(asked, on_batch) if asked else ():
                 key, cell = stale[outcome.questions.task.name]
                 yield key, partial(keep_answers, cell, outcome)

@@ -22,7 +22,7 @@ FLOORS = [
     {"recipes"},
     {"plan"},
     {"partitions", "resources"},
-    {"instance", "assets", "checks"},
+    {"instance", "turns", "assets", "checks"},
     {"automation"},
     {"definitions"},
     {"evaluation", "console"},
