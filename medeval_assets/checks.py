@@ -1,6 +1,7 @@
-"""The asset checks: no empty table, no id twice, every table as its own record says.
+"""The asset checks: no empty table, no id twice, every table as its own record says, every chat template as it fits.
 
-Belongs here: what must hold of a table that is there. Does not belong here: how a table is made.
+Belongs here: what must hold of a table that is there, and of the models it came from. Does not belong here: how a
+table is made.
 A check is not partitioned: Dagster reports a partitioned one per partition only in runs of one partition. It looks at
 the tables that its run made (at all of them when it is started on its own) and lists the ones that fail.
 Concept: https://docs.dagster.io/guides/test/asset-checks
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from medeval_assets.engines.checked_template import renders_here
+from medeval_assets.engines.model_check import check_model
 from medeval_assets.errors import BadInput
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
@@ -27,6 +30,7 @@ _ROW_IDS: dict[str, Sequence[str]] = {
     "metric_tables": ["metric", "profile"],
     "leaderboard": ["model", "task", "metric", "profile"],
     "comparisons": ["model", "base", "task", "metric", "profile"],
+    "repeat_checks": ["variant", "metric", "profile"],
 }
 
 
@@ -76,6 +80,35 @@ def _check(asset: str, name: str, about: str, find: Finding) -> dg.AssetChecksDe
     return check
 
 
+@dg.asset_check(
+    asset="generations",
+    name="chat_template",
+    description="Chat template, tokenizer and config of every model fit together.",
+    blocking=False,
+)
+def chat_template(context: dg.AssetCheckExecutionContext, home: Home) -> dg.AssetCheckResult:
+    """Lists what is found about the models that the run touched. A warning never kept one from being asked."""
+    models = home.models()
+    keys = _keys_of_run(context, "generations") or home.open_lake().keys("generations")
+    touched = [models[key] for key in dict.fromkeys(key.model for key in keys) if key in models]
+    found = {spec.key: check_model(spec, models, home.settings) for spec in touched if renders_here(spec)}
+    findings = {key: listed for key, listed in found.items() if listed}
+    blocking = any(one.severity == "blocking" for listed in findings.values() for one in listed)
+    told = {
+        key: [f"{one.severity} {one.name}: {one.what}. {one.remedy}" for one in listed]
+        for key, listed in findings.items()
+    }
+    return dg.AssetCheckResult(
+        passed=not findings,
+        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "models": len(found),
+            "not_checked": dg.MetadataValue.json([key for key, listed in found.items() if listed is None]),
+            "findings": dg.MetadataValue.json(told),
+        },
+    )
+
+
 def _keys_of_run(context: dg.AssetCheckExecutionContext, asset: str) -> list[LakeKey]:
     if not (context.has_partition_key or context.has_partition_key_range):
         return []
@@ -92,4 +125,4 @@ CHECKS = [
     )
     # Where no model and its base were evaluated yet, there is nothing to compare, and nothing wrong.
     if (asset, name) != ("comparisons", "not_empty")
-]
+] + [chat_template]

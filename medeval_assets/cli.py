@@ -90,11 +90,19 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def models(as_json: AsJson = False) -> None:
+def models(
+    check: Annotated[
+        bool, typer.Option("--check", help="Whether chat template, tokenizer and config of each fit together.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the models of the catalog, of `incoming/` and of `external/`; tell what keeps a folder from being one."""
     from medeval_assets.resources import all_models, model_problems
 
     settings = Settings.from_environment()
+    if check:
+        _check_models(settings, as_json)
+        return
     rows = [spec.model_dump(mode="json") for spec in all_models(settings).values()]
     show(rows, ["key", "role", "base", "checkpoint", "chat_template", "size"], as_json)
     for problem in model_problems(settings):
@@ -365,6 +373,38 @@ def ui(port: Annotated[int, typer.Option("--port", help="Port on this machine.")
         str(port),
     ]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - fixed arguments, our own interpreter
+
+
+def _check_models(settings: Settings, as_json: bool) -> None:
+    """Print a line a finding, one for each model without any, and one for each whose files are not here."""
+    from medeval_assets.engines.checked_template import renders_here
+    from medeval_assets.engines.model_check import check_model
+    from medeval_assets.resources import all_models, model_problems
+    from medeval_assets.settings import keep_libraries_at_home
+
+    keep_libraries_at_home(settings.home)
+    models = all_models(settings)
+    columns = ("model", "finding", "severity", "what", "remedy")
+    rows: list[dict[str, str]] = []
+    for spec in (spec for spec in models.values() if renders_here(spec)):
+        findings = check_model(spec, models, settings)
+        if findings is None:
+            lines = [("", "not checked", "files that it needs are not here", "They come with its first evaluation.")]
+        elif not findings:
+            lines = [("", "passed", "", "")]
+        else:
+            lines = [(one.name, one.severity, one.what, one.remedy) for one in findings]
+        rows += [dict(zip(columns, (spec.key, *line), strict=True)) for line in lines]
+    broken = [
+        (problem.where, "unusable", "blocking", problem.what, problem.remedy) for problem in model_problems(settings)
+    ]
+    rows += [dict(zip(columns, line, strict=True)) for line in broken]
+    away = [row["model"] for row in rows if row["severity"] == "not checked"]
+    show(rows if as_json else [row for row in rows if row["model"] not in away], columns, as_json)
+    if away and not as_json:
+        err.print(f"Not checked, because their files are not here: {', '.join(away)}.", highlight=False, markup=False)
+    if any(row["severity"] == "blocking" for row in rows):
+        raise typer.Exit(1)
 
 
 def _task(name: str) -> TaskSpec:

@@ -37,7 +37,7 @@ class CheckpointIdentity:
         generation_config.json.
     chat_template_sha256: of the template text used, "" for none.
     adapter_sha256: over the LoRA adapter's config and weights, "" for none.
-    code_sha256: over the checkpoint's own Python files, "" where they are not run.
+    code_sha256: over the checkpoint's own Python files, those in subfolders included; "" where they are not run.
     """
 
     checkpoint: str
@@ -85,8 +85,19 @@ def identify(
         config_sha256=_hash_of(_present(folder, _CONFIG), FileHashes(None)),
         chat_template_sha256="" if template_text is None else hashlib.sha256(template_text.encode()).hexdigest(),
         adapter_sha256="" if adapter is None else _hash_of(_adapter_files(adapter), FileHashes(cache)),
-        code_sha256=_hash_of(folder.glob("*.py"), FileHashes(None)) if spec.engine.remote_code else "",
+        code_sha256=_hash_of(_code_files(spec, folder), FileHashes(None), folder) if spec.engine.remote_code else "",
     )
+
+
+def small_files_sha256(folder: Path, spec: ModelSpec) -> str:
+    """One hash over tokenizer, config and code that is run: what decides, beside the template, how prompts look."""
+    files = [*_present(folder, (*_TOKENIZER, *_CONFIG)), *_code_files(spec, folder)]
+    return _hash_of(files, FileHashes(None), folder)
+
+
+def _code_files(spec: ModelSpec, folder: Path) -> list[Path]:
+    """The Python that may be run. Subfolders count: `custom_generate/generate.py` is one of them."""
+    return sorted(folder.rglob("*.py")) if spec.engine.remote_code else []
 
 
 def _adapter_files(folder: Path) -> list[Path]:
@@ -97,6 +108,7 @@ def _present(folder: Path, names: Iterable[str]) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
-def _hash_of(files: Iterable[Path], hashes: FileHashes) -> str:
-    listed = sorted((path.name, hashes.of(path)) for path in files)
+def _hash_of(files: Iterable[Path], hashes: FileHashes, below: Path | None = None) -> str:
+    """One hash over names and contents. below: names are paths from there; without it, file names."""
+    listed = sorted((path.relative_to(below).as_posix() if below else path.name, hashes.of(path)) for path in files)
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

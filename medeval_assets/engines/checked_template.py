@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.chat_template import chat_template_text
+from medeval_assets.catalog.checkpoint_identity import small_files_sha256
 from medeval_assets.catalog.checkpoint_source import template_folder
 from medeval_assets.catalog.checkpoint_template import own_template
 from medeval_assets.catalog.json_object import read_json_object
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.engines.checkpoint import load_config
-from medeval_assets.engines.template_check import Templated
+from medeval_assets.engines.kept_findings import KeptFindings
+from medeval_assets.engines.template_check import VERSION, Finding, Templated, template_findings
 from medeval_assets.errors import BadInput
 from medeval_assets.settings import Settings
 
@@ -24,42 +29,55 @@ _CHAT_NAME = re.compile(r"(?i)(?:^|[-_./])(?:chat|instruct|it|sft|dpo)(?=$|[-_./
 
 
 def renders_here(spec: ModelSpec) -> bool:
-    """Whether the model's prompts are rendered here: it has a checkpoint, and no server applies a template."""
-    return spec.source in {"hub", "folder", "gguf-package"} and spec.engine.name != "openai"
+    """Whether the model's prompts are rendered here: it has a checkpoint, whatever runs it."""
+    return spec.source in {"hub", "folder", "gguf-package"}
 
 
-def templated(
+def checked_template(
     spec: ModelSpec,
     models: Mapping[str, ModelSpec],
     settings: Settings,
     *,
     folder: Path,
     template: str | None,
-    tokenizer: PreTrainedTokenizerBase,
-) -> Templated:
-    """What is checked of the model. Of its pair's other half only what is here is read; nothing is downloaded.
+    tokenizer: Callable[[], PreTrainedTokenizerBase],
+) -> list[Finding]:
+    """What is found about the model's template; remembered below `<home>/cache` until something of it changes.
+
+    Of its pair's other half only what is here is read; nothing is downloaded.
 
     folder: the model's own checkpoint. template: what it runs under. Raises BadInput where a file cannot be read.
     """
     own = own_template(folder, spec.key)
     base, base_template = _pair(spec, models, settings)
-    config = load_config(folder, spec.engine)
-    text_config = config.get_text_config()
-    ends = getattr(text_config, "eos_token_id", None)
-    if (path := folder / "generation_config.json").is_file():
-        ends = read_json_object(path, f"{spec.key}/{path.name}").get("eos_token_id", ends)
-    return Templated(
-        name=spec.key,
-        tokenizer=tokenizer,
-        template=template,
-        own=own[0] if own else None,
-        base=base,
-        base_template=base_template,
-        named_chat=_CHAT_NAME.search(spec.checkpoint_name) is not None,
-        vocabulary=text_config.vocab_size,
-        end_tokens=_token_ids(ends),
-        generates=spec.kind == "causal",
-    )
+    depends_on = {
+        "version": VERSION,
+        "libraries": [version(name) for name in ("transformers", "tokenizers", "jinja2")],
+        "files": small_files_sha256(folder, spec),
+        "entry": [spec.key, spec.checkpoint_name, spec.kind],
+        "templates": [template, own, base, base_template],
+    }
+    kept = KeptFindings(settings.home / "cache")
+    sha256 = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    findings = kept.of(sha256)
+    if findings is None:
+        config = load_config(folder, spec.engine).get_text_config()
+        findings = template_findings(
+            Templated(
+                name=spec.key,
+                tokenizer=tokenizer(),
+                template=template,
+                own=own[0] if own else None,
+                base=base,
+                base_template=base_template,
+                named_chat=_CHAT_NAME.search(spec.checkpoint_name) is not None,
+                vocabulary=config.vocab_size,
+                end_tokens=_end_tokens(config, folder, spec.key),
+                generates=spec.kind == "causal",
+            )
+        )
+        kept.keep(sha256, findings)
+    return findings
 
 
 def _pair(spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) -> tuple[str, str | None]:
@@ -76,6 +94,10 @@ def _pair(spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) 
         return "", None
 
 
-def _token_ids(value: object) -> frozenset[int]:
-    values = value if isinstance(value, list) else [value]
+def _end_tokens(config: Any, folder: Path, key: str) -> frozenset[int]:
+    """The ids that end an answer: generation_config.json says it, and where there is none, the config."""
+    stated = getattr(config, "eos_token_id", None)
+    if (path := folder / "generation_config.json").is_file():
+        stated = read_json_object(path, f"{key}/{path.name}").get("eos_token_id")
+    values = stated if isinstance(stated, list) else [stated]
     return frozenset(one for one in values if isinstance(one, int) and not isinstance(one, bool))

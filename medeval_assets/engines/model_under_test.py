@@ -14,7 +14,7 @@ from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, ident
 from medeval_assets.catalog.checkpoint_source import resolve, resolve_adapter
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import Access
-from medeval_assets.engines.checked_template import renders_here, templated
+from medeval_assets.engines.checked_template import checked_template, renders_here
 from medeval_assets.engines.checkpoint import load_tokenizer
 from medeval_assets.engines.engine_setup import EngineSetup, engine_setup
 from medeval_assets.engines.journal import Journal
@@ -22,7 +22,7 @@ from medeval_assets.engines.loaded_engines import LOADED_ENGINES, load_engine
 from medeval_assets.engines.protocol import Engine
 from medeval_assets.engines.rendering import Renderer
 from medeval_assets.engines.respondent import Questions
-from medeval_assets.engines.template_check import Finding, template_findings
+from medeval_assets.engines.template_check import Finding
 from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.settings import Settings
 
@@ -93,15 +93,13 @@ class ModelUnderTest:
             return []
 
         def find() -> list[Finding]:
-            return template_findings(
-                templated(
-                    self.spec,
-                    self._models,
-                    self._settings,
-                    folder=self.folder,
-                    template=self._template(),
-                    tokenizer=self._tokenizer(),
-                )
+            return checked_template(
+                self.spec,
+                self._models,
+                self._settings,
+                folder=self.folder,
+                template=self._template(),
+                tokenizer=self._tokenizer,
             )
 
         findings: list[Finding] = self._once("template_findings", find)

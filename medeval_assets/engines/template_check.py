@@ -19,6 +19,9 @@ from medeval_assets.prompts.prompt import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+VERSION = "1"
+"""Raised when the same files would give other findings."""
+
 Severity = Literal["blocking", "warning"]
 
 _SYSTEM = Message("system", "medeval-first-probe")
@@ -121,7 +124,7 @@ def _choice(model: Templated) -> Iterator[Finding]:
             *([f"{model.base}, its pair, has one"] if model.base and model.base_template is not None else []),
         ]
         if reasons:
-            what = f"it runs without a chat template, but {', and '.join(reasons)}"
+            what = f"it runs without a chat template, while {', and '.join(reasons)}"
             yield Finding("missing", "warning", what, "Set `chat_template`, unless this is meant.")
     elif model.base and model.base_template != model.template:
         other = "runs without one" if model.base_template is None else "runs under another one"

@@ -58,6 +58,39 @@ def test_models_are_those_of_the_catalog_and_of_the_home(medeval: Medeval, tiny_
     assert all(row["base"] is None or row["base"] in rows for row in rows.values())
 
 
+def test_models_are_checked_before_they_are_evaluated(medeval: Medeval, demo_home: Path, tiny_model: str) -> None:
+    outcome = medeval("models", "--check", "--json")
+
+    assert outcome.returncode == 0, outcome.stderr
+    rows = {row["model"]: row for row in json.loads(outcome.stdout)}
+    assert all(set(row) == {"model", "finding", "severity", "what", "remedy"} for row in rows.values())
+    assert rows[DEMO_MODEL]["severity"] == "passed"
+    assert (rows[f"{DEMO_MODEL}-plain"]["finding"], rows[f"{DEMO_MODEL}-plain"]["severity"]) == ("missing", "warning")
+    assert rows[tiny_model]["finding"] == "two_bos"
+    assert rows["llama-3-8b-instruct"]["severity"] == "not checked"
+    assert not [key for key in rows if key.startswith("baseline-")]
+    assert not (demo_home / "hub").exists()
+
+
+def test_a_template_that_does_not_fit_is_found_and_keeps_its_model_from_being_asked(
+    medeval: Medeval, home: Path, tmp_path: Path, tiny_model: str
+) -> None:
+    template = tmp_path / "tiny" / "chat_template.jinja"
+    template.write_text(template.read_text().partition("{% if add_generation_prompt")[0])
+
+    outcome = medeval("models", "--check")
+
+    assert outcome.returncode == 1
+    assert "generation_prompt  blocking" in outcome.stdout
+    assert "Not checked, because their files are not here: smollm2-135m, smollm2-135m-plain, llama" in outcome.stderr
+
+    outcome = medeval("evaluate", "-m", tiny_model, "-t", "medqa", "--limit", "1")
+
+    assert outcome.returncode == 1
+    assert "chat template of tiny: `add_generation_prompt` changes nothing" in outcome.stderr
+    assert not (home / "journal").exists()
+
+
 def test_a_dataset_is_printed_as_json_lines_that_say_they_are_synthetic(medeval: Medeval) -> None:
     outcome = medeval("dataset", "mednli")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medeval_assets.checks import CHECKS
+from medeval_assets.engines.generations import Generation
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets_tests.graph.small_platform import SmallPlatform
@@ -146,9 +150,69 @@ def test_a_file_without_the_columns_of_its_asset_is_found(tables: SmallPlatform,
     }
 
 
+def write_generations(platform: SmallPlatform, model: str) -> None:
+    row = asdict(Generation(example_id="1", prompt_sha256="", text="yes", finish_reason="stop"))
+    platform.lake.write(LakeKey("generations", model, "mednli"), [row], Derivation(code_version="1"), run_id="r")
+
+
+@pytest.fixture
+def answered(platform: SmallPlatform) -> SmallPlatform:
+    """Generations of three models: one that fits, one whose template the tokenizer does not know, one without files."""
+    platform.add_model("fits")
+    template = platform.add_model("broken") / "chat_template.jinja"
+    template.write_text(template.read_text().replace("im_", "other_").replace("<|other_start|>", "<|start_header_id|>"))
+    gone = platform.add_model("gone")
+    for model in ("fits", "broken", "gone", "no-longer-in-the-catalog"):
+        write_generations(platform, model)
+    shutil.rmtree(gone)
+    return platform
+
+
+def template_check(platform: SmallPlatform, instance: dg.DagsterInstance) -> Any:
+    """The check of chat templates, run without a materialization."""
+    selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("generations"), "chat_template"))
+    job = dg.define_asset_job("check", selection=selection)
+    definitions = dg.Definitions.merge(platform.definitions(), dg.Definitions(jobs=[job]))
+    (evaluation,) = (
+        definitions.resolve_job_def("check").execute_in_process(instance=instance).get_asset_check_evaluations()
+    )
+    return evaluation
+
+
+def test_templates_that_do_not_fit_are_told_by_model(answered: SmallPlatform, instance: dg.DagsterInstance) -> None:
+    evaluation = template_check(answered, instance)
+    assert not evaluation.passed
+    assert evaluation.severity == dg.AssetCheckSeverity.ERROR
+    told = evaluation.metadata["findings"].value
+    assert [one.partition(":")[0] for one in told["fits"]] == ["warning two_bos"]
+    assert told["broken"][0].startswith("blocking split_markers: ")
+    assert told["gone"][0].startswith("blocking unusable: gone: no such folder")
+    assert set(told) == {"fits", "broken", "gone"}
+    assert evaluation.metadata["models"].value == 3
+    assert evaluation.metadata["not_checked"].value == []
+
+
+def test_a_warning_is_no_error(platform: SmallPlatform, instance: dg.DagsterInstance) -> None:
+    platform.add_model("fits")
+    write_generations(platform, "fits")
+    evaluation = template_check(platform, instance)
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+def test_templates_that_fit_pass(platform: SmallPlatform, instance: dg.DagsterInstance) -> None:
+    template = platform.add_model("fits") / "chat_template.jinja"
+    template.write_text(template.read_text().removeprefix("{{ bos_token }}"))
+    post = template.with_name("tokenizer.json")
+    post.write_text(json.dumps(json.loads(post.read_text()) | {"post_processor": None}))
+    write_generations(platform, "fits")
+    evaluation = template_check(platform, instance)
+    assert evaluation.passed
+    assert evaluation.metadata["models"].value == 1
+
+
 def test_every_asset_has_the_three_checks(platform: SmallPlatform) -> None:
     graph = platform.definitions().resolve_asset_graph()
     checked = {(key.asset_key.to_user_string(), key.name) for check in CHECKS for key in check.check_keys}
     names = ("not_empty", "ids_unique", "hash_consistent")
     expected = {(key.to_user_string(), name) for key in graph.get_all_asset_keys() for name in names}
-    assert checked == expected - {("comparisons", "not_empty")}
+    assert checked == expected - {("comparisons", "not_empty")} | {("generations", "chat_template")}
