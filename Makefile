@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-umls bench bench-generation bench-statistics bench-reports clean
+.PHONY: help demo ui test lint format types unit test-browser test-umls bench bench-generation bench-statistics bench-reports bench-reevaluation clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -84,6 +84,9 @@ bench-statistics: $(VENV)/test.stamp ## ROUGE, BERTScore and resampling against 
 
 bench-reports: $(VENV)/test.stamp ## Leaderboard and comparisons of 10 to 200 models
 	PYTHONPATH=. $(BIN)/python benchmarks/reports.py
+
+bench-reevaluation: $(VENV)/test.stamp ## Evaluating again, and planning it, when nothing changed
+	PYTHONPATH=. $(BIN)/python benchmarks/reevaluation.py
 
 clean: ## Remove the environment and everything the demo made
 	rm -rf $(VENV) .bench .umls $(HOME_DIR)

@@ -23,7 +23,7 @@ from rich.progress import Progress as Bars
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access, TaskSpec
-from medeval_assets.console import CellBars, err, out, show, show_leaderboard, show_repeats
+from medeval_assets.console import CellBars, err, out, show, show_leaderboard, show_plan, show_repeats
 from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
@@ -225,6 +225,37 @@ def evaluate(
     elif base or title:
         raise typer.BadParameter("--base and --title describe the model that -g registers")
     _evaluate(model, task, limit, prompts, as_json, repeat_check)
+
+
+@app.command()
+def plan(
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="A model's key; give it again for more. Default: all.")
+    ] = None,
+    task: Tasks = None,
+    limit: Limit = None,
+    prompts: Wording = "project",
+    as_json: AsJson = False,
+) -> None:
+    """Tell what `evaluate` with the same options would make again, why, and what that would cost. Nothing is made."""
+    from medeval_assets.engines.cell import cells_of
+    from medeval_assets.plan.planning import make_plan
+    from medeval_assets.resources import all_models
+    from medeval_assets.settings import keep_libraries_at_home
+
+    settings = Settings.from_environment()
+    keep_libraries_at_home(settings.home)
+    with _wrong_use():
+        known = all_models(settings)
+        specs = find_models(model, known) if model else list(known.values())
+        names = [spec.name for spec in find_tasks(task)] if task else None
+    keys = [spec.key for spec in specs]
+    with CellBars(len(cells_of(specs, names))) as bars:
+        made = make_plan(settings, known, keys, names, progress=bars, limit=limit, prompts=prompts)
+    if as_json:
+        sys.stdout.write(json.dumps(made.as_json(), ensure_ascii=False) + "\n")
+    else:
+        show_plan(made)
 
 
 @app.command()

@@ -13,12 +13,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from medeval_assets.catalog.quoted import quoted
+from medeval_assets.lake.staleness import Change
+from medeval_assets.plan.plan import (
+    AT_MOST,
+    MEASURED,
+    MEASURED_FOR_OTHERS,
+    MEASURED_ON_OTHER_TASKS,
+    Cost,
+    ModelPlan,
+    Plan,
+    TablePlan,
+)
 from medeval_assets.progress import Pace
 
 # A pipe has no width: a table must not be folded to 80 columns in a log.
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
+_MARKS = {MEASURED: "~", MEASURED_FOR_OTHERS: "~°", MEASURED_ON_OTHER_TASKS: "~°", AT_MOST: "≤", "": ""}
 _PERCENTAGES = {"value", "low", "high", "failure_rate", "if_wrong", "if_right"}
 
 
@@ -63,6 +76,9 @@ class CellBars:
         if cell in self._asked and not err.is_terminal:
             err.print(f"{cell}: kept; {pace}" if (pace := str(self._pace)) else f"{cell}: kept", markup=False)
 
+    def noted(self, what: str) -> None:
+        err.print(what, markup=False, highlight=False, soft_wrap=True)
+
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
     """Print rows as a table of the chosen columns, or all of them as JSON."""
@@ -75,9 +91,6 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: boo
     for row in rows:
         table.add_row(*(escape(_cell(column, row[column])) for column in columns))
     out.print(table)
-
-    def noted(self, what: str) -> None:
-        err.print(what, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_leaderboard(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -114,6 +127,92 @@ def show_repeats(rows: Sequence[Mapping[str, Any]]) -> None:
     out.print()
     out.print(table)
     err.print("Shift: percentage points by which the headline metric moves if all these changes go one way.")
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what would be made, a table a model; what stays as it is is only counted."""
+    shared = [(task.task, table) for task in plan.tasks for table in task.tables if table.state != "fresh"]
+    shared += [("", table) for table in plan.reports if table.state != "fresh"]
+    for model in plan.models:
+        if model.state == "here":
+            _show_model_plan(model)
+    if shared:
+        table = _plan_table("for all models", "task", "what becomes of it", "why")
+        for task, one in shared:
+            table.add_row(one.asset, escape(task) or "–", one.state, _why(one))
+        out.print(table)
+        out.print()
+    for model in plan.models:
+        if model.state != "here":
+            out.print(escape(f"{model.model}: {model.state}. {model.problem}"), soft_wrap=True)
+    if plan.nothing_to_do:
+        out.print("Nothing to do: every table is fresh.")
+    if any(cell.cost and cell.cost.to_ask for model in plan.models for cell in model.cells):
+        err.print(
+            "Prompt tokens are exact. ~ estimated from what was measured for this model; ° for others or on other "
+            "tasks; ≤ at most. Seconds are without loading the model; – not measured yet.\n"
+            "follows: made again if what it is made from comes out otherwise.",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _show_model_plan(model: ModelPlan) -> None:
+    fresh = sum(all(table.state == "fresh" for table in cell.tables) for cell in model.cells)
+    if fresh == len(model.cells):
+        out.print(escape(f"{model.model}: nothing to do ({fresh} cells are fresh)"))
+        return
+    columns = ("prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "seconds")
+    table = _plan_table(model.model, "what becomes of it", *columns, "why")
+    for cell in model.cells:
+        changed = next((one for one in cell.tables if one.state != "fresh"), None)
+        if changed is not None:
+            what = f"{changed.asset} {changed.state}"
+            table.add_row(escape(cell.task), what, *_costs(cell.cost), _why(changed))
+    table.add_section()
+    kept = f"{fresh} of {len(model.cells)} cells stay as they are"
+    table.add_row("total", "1 load" if model.loads else "no load", *_costs(model.total), kept)
+    out.print(table)
+    out.print()
+
+
+def _plan_table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        is_number = column in {"prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "seconds"}
+        table.add_column(escape(column), overflow="fold", justify="right" if is_number else "left")
+    return table
+
+
+def _costs(cost: Cost | None) -> list[str]:
+    if cost is None:
+        return ["–"] * 7
+    counts = [f"{count:,}" for count in (cost.prompts, cost.skipped, cost.answered, cost.to_ask)]
+    if not cost.to_ask:
+        return [*counts, "–", "–", "–"]
+    tokens = "–" if cost.prompt_tokens is None else f"{cost.prompt_tokens:,}"
+    seconds = "–" if cost.seconds is None else f"{_MARKS[cost.seconds_from]}{cost.seconds:,.0f}"
+    return [*counts, tokens, f"{_MARKS[cost.generated_from]}{cost.generated_tokens:,.0f}", seconds]
+
+
+def _why(table: TablePlan) -> str:
+    """The reasons, for a person: what changed, and to what where that is short."""
+    if table.problem:
+        return escape(table.problem)
+    return escape("; ".join(map(_changed, table.changes)))
+
+
+def _changed(change: Change) -> str:
+    name = quoted(change.name).strip("`")
+    if change.kind in {"input", "raw file", "model"}:
+        how = "new" if change.before is None else "gone" if change.after is None else "changed"
+        return f"{name.removesuffix('_sha256').replace('_', ' ') if change.kind == 'model' else name} {how}"
+    if name.endswith("sha256"):
+        return f"{name.removesuffix('_sha256')} changed"
+    before, after = (
+        quoted("none" if value is None else value, 20).strip("`") for value in (change.before, change.after)
+    )
+    return f"{name or change.kind} {before} → {after}"
 
 
 def _estimate(row: Mapping[str, Any] | None) -> str:

@@ -8,23 +8,11 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
-from contextvars import ContextVar
 from pathlib import Path
 
-_remembers = ContextVar("remembers", default=True)
+from medeval_assets.catalog.remembering import may_remember
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@contextlib.contextmanager
-def nothing_remembered() -> Iterator[None]:
-    """Inside it what is remembered is used, and nothing is added to it."""
-    before = _remembers.set(False)
-    try:
-        yield
-    finally:
-        _remembers.reset(before)
 
 
 class FileHashes:
@@ -69,7 +57,7 @@ class FileHashes:
         }
 
     def _remember(self, path: str, entry: list[int | str]) -> None:
-        if self._file is None or not _remembers.get():
+        if self._file is None or not may_remember():
             return
         draft = self._file.with_name(f".{self._file.name}-{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from medeval_assets.catalog.remembering import may_remember
 from medeval_assets.engines.template_check import Finding
 
 _MOST_KEPT = 10_000
@@ -36,6 +37,8 @@ class KeptFindings:
             return None
 
     def keep(self, sha256: str, findings: Sequence[Finding]) -> None:
+        if not may_remember():
+            return
         draft = self._file.with_name(f".{self._file.name}-{uuid.uuid4().hex}")
         kept = dict(list(self._all().items())[1 - _MOST_KEPT :])
         with contextlib.suppress(OSError):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from medeval_assets.catalog.checkpoint_source import NotHere
-from medeval_assets.catalog.file_hashes import nothing_remembered
 from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.catalog.remembering import nothing_remembered
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.comparisons.lake_comparisons import MARGIN, declared_pairs
 from medeval_assets.engines.cell import cell_of, cells_of
