@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -234,16 +235,36 @@ class Lake:
             version.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 version.hardlink_to(path)
+        for left_behind in path.parent.glob(".*.tmp"):
+            _remove_unless_being_written(left_behind)
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
-            with temporary.open("xb") as file:
+            with _new_file(temporary) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """An empty file that is locked as long as it is open."""
+    while True:
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        # Another process took it for one left behind, before it was locked.
+        file.close()
+
+
+def _remove_unless_being_written(path: Path) -> None:
+    """Remove what a process that was killed left half written; one that lives holds a lock on its file."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file, contextlib.suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
 
 
 def _encode(table: pa.Table, record: LineageRecord) -> bytes:
