@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from medeval_assets.catalog.task_spec import Decoding, TaskSpec
 from medeval_assets.engines.protocol import Answer, Request
-from medeval_assets.engines.rendering import Renderer
+from medeval_assets.engines.rendering import PromptRenderer
 from medeval_assets.prompts.fitting import Skipped, fit
 from medeval_assets.prompts.prompt import Prompt
 
@@ -19,7 +19,7 @@ class Generation:
     """One row of the generations table: what one model returned for one prompt.
 
     prompt_sha256: "" where it is not known what was asked.
-    prompt_tokens, generated_tokens: 0 where nothing of it was tokenized here.
+    prompt_tokens, generated_tokens: 0 where nothing of it was tokenized here and no server said it.
     finish_reason: "stop", "length", "skipped" where the prompt cannot be fitted to the model's context, or "refused"
         where a server will not answer it.
     skip_reason: why it was skipped or refused, else "".
@@ -50,7 +50,7 @@ class Prepared:
     fitting: str = ""
 
 
-def prepare(task: TaskSpec, prompts: Sequence[Prompt], renderer: Renderer, context: int) -> list[Prepared]:
+def prepare(task: TaskSpec, prompts: Sequence[Prompt], renderer: PromptRenderer, context: int) -> list[Prepared]:
     """The prompts fitted to `context` tokens, room for the answer left, and rendered; in their order.
 
     MedevalError where a prompt has documents that cannot be fitted by any rule, BadInput where the chat template
@@ -75,7 +75,7 @@ def generation_of(one: Prepared, answer: Answer | None, request_sha256: str) -> 
         text=answer.text,
         finish_reason=answer.finish_reason,
         skip_reason=answer.reason,
-        prompt_tokens=len(one.request.token_ids),
+        prompt_tokens=len(one.request.token_ids) or answer.prompt_tokens,
         generated_tokens=answer.generated_tokens,
         option_logprobs=answer.option_logprobs,
         option_tokens=tuple(len(option) for option in one.request.options),
@@ -99,7 +99,7 @@ def request_sha256(request: Request, salt: str) -> str:
     return hashlib.sha256(json.dumps(work, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _prepared(task: TaskSpec, prompt: Prompt, renderer: Renderer, context: int) -> Prepared:
+def _prepared(task: TaskSpec, prompt: Prompt, renderer: PromptRenderer, context: int) -> Prepared:
     answers = list(prompt.options.values())
     # An option's tokens take the answer's place, and a special token may follow them.
     room = max([task.decoding.max_new_tokens, *(renderer.count(f" {answer}") + 1 for answer in answers)])

@@ -148,7 +148,15 @@ def _batches(folder: Path, task: str) -> Iterator[Entry]:
 def _line(entry: Entry) -> bytes:
     content = {
         "answers": {
-            key: [one.text, one.finish_reason, one.generated_tokens, one.option_logprobs, one.reason, one.token_ids]
+            key: [
+                one.text,
+                one.finish_reason,
+                one.generated_tokens,
+                one.option_logprobs,
+                one.reason,
+                one.token_ids,
+                *([one.prompt_tokens] if one.prompt_tokens else ()),
+            ]
             for key, one in entry.answers.items()
         },
         "environment": dict(entry.environment),
@@ -169,8 +177,8 @@ def _entry(line: bytes) -> Entry | None:
         content = json.loads(text)
         return Entry(
             answers={
-                key: Answer(text, finish, tokens, tuple(logprobs), reason, tuple(token_ids))
-                for key, (text, finish, tokens, logprobs, reason, token_ids) in content["answers"].items()
+                key: Answer(text, finish, tokens, tuple(logprobs), reason, tuple(token_ids), *rest)
+                for key, (text, finish, tokens, logprobs, reason, token_ids, *rest) in content["answers"].items()
             },
             environment=content["environment"],
             prompt_tokens=content["prompt_tokens"],

@@ -107,6 +107,7 @@ class LoadedCheckpoint:
             "engine": needs.name,
             "dtype": needs.dtype,
             "context": needs.context,
+            **self._model.elsewhere,
         }
 
     def answer(self, asked: Sequence[Questions], on_batch: OnBatch) -> Iterator[Outcome]:

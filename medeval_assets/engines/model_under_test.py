@@ -13,6 +13,7 @@ from medeval_assets.catalog.chat_template import chat_template_text
 from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, identify
 from medeval_assets.catalog.checkpoint_source import resolve, resolve_adapter
 from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.engines.checked_template import checked_template, renders_here
 from medeval_assets.engines.checkpoint import load_tokenizer
@@ -20,11 +21,12 @@ from medeval_assets.engines.engine_setup import EngineSetup, engine_setup
 from medeval_assets.engines.journal import Journal
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES, load_engine
 from medeval_assets.engines.protocol import Engine
-from medeval_assets.engines.rendering import Renderer
+from medeval_assets.engines.rendering import PromptRenderer, Renderer
 from medeval_assets.engines.respondent import Questions
 from medeval_assets.engines.template_check import Finding
-from medeval_assets.errors import BadInput, MedevalError, Problem
+from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
 from medeval_assets.settings import Settings
+from medeval_assets.tasks import all_tasks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,7 +58,9 @@ class ModelUnderTest:
     @property
     def adapter(self) -> Path | None:
         """The LoRA adapter's files, if it has one."""
-        path: Path | None = self._once("adapter", lambda: resolve_adapter(self.spec, self._settings))
+        path: Path | None = self._once(
+            "adapter", lambda: resolve_adapter(self.spec, self._settings, download=self._download)
+        )
         return path
 
     @property
@@ -70,7 +74,7 @@ class ModelUnderTest:
         return identity
 
     @property
-    def renderer(self) -> Renderer:
+    def renderer(self) -> PromptRenderer:
         """Renders prompts under the model's template. BadInput where answers under it would say nothing about it."""
         name = f"chat template of {self.spec.key}"
 
@@ -117,7 +121,14 @@ class ModelUnderTest:
     @property
     def work(self) -> Mapping[str, str]:
         """All that decides an answer besides what is asked. Copies of the same files are the same work."""
-        return {"identity": self.identity.identity_sha256, "engine": self.setup.engine, "dtype": self.setup.dtype}
+        work = {"identity": self.identity.identity_sha256, "engine": self.setup.engine, "dtype": self.setup.dtype}
+        return {**work, **self.elsewhere}
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """The server that runs it and its name there; empty where it runs here."""
+        server = self.spec.engine.server_name
+        return {"server": server, "served_name": self.spec.served_name} if server else {}
 
     @property
     def request_salt(self) -> str:
@@ -136,8 +147,19 @@ class ModelUnderTest:
         return engine
 
     def may_be_asked(self, questions: Questions) -> None:
-        """BadInput where text that is not public would leave for a server, and the user has not allowed it."""
-        if self.spec.engine.name != "openai" or questions.access is Access.PUBLIC:
+        """BadInput where text that is not public would leave for a server, and the user has not allowed it.
+
+        Also where what the user allows names no task: that may be a slip of the pen.
+        """
+        if self.spec.engine.name != "openai":
+            return
+        unknown = [name for name in self.spec.engine.may_leave if name not in all_tasks()]
+        if unknown:
+            where = f"models.{self.spec.key}.engine.may_leave"
+            raise BadInput(
+                [Problem(where, f"there is no task {quoted(name)}", nearest(name, all_tasks())) for name in unknown]
+            )
+        if questions.access is Access.PUBLIC:
             return
         task = questions.task.name
         if task not in self.spec.engine.may_leave:
@@ -166,9 +188,12 @@ class ModelUnderTest:
     def _load(self) -> Engine:
         _log.info("loading model %s", self.spec.key)
         start = time.perf_counter()
-        engine = load_engine(self.setup)
+        engine = self._new_engine()
         _log.info("model %s loaded in %.1f s on %s", self.spec.key, time.perf_counter() - start, engine.identity.device)
         return engine
+
+    def _new_engine(self) -> Engine:
+        return load_engine(self.setup)
 
     def _once(self, part: str, make: Callable[[], Any]) -> Any:
         if part not in self._parts:

@@ -49,6 +49,7 @@ class Answer:
     option_logprobs: summed log-probability (nats) of each option's tokens.
     reason: why it was refused or failed, else "".
     token_ids: the generated tokens, where the engine knows them.
+    prompt_tokens: how many a server counted, where the request has none.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Answer:
     option_logprobs: tuple[float, ...] = ()
     reason: str = ""
     token_ids: tuple[int, ...] = ()
+    prompt_tokens: int = 0
 
 
 Batch = list[tuple[Request, Answer]]

@@ -6,9 +6,10 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from medeval_assets.errors import BadInput, Problem
+from medeval_assets.prompts.fitting import TokenCounter
 from medeval_assets.prompts.prompt import Message
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ class _Form:
 
 
 _NO_TEMPLATE = _Form(takes_system=True, lead=" ", stop=(EXAMPLE_BORDER.rstrip(),))
+
+
+class PromptRenderer(Protocol):
+    """What prompts need to be fitted to a model and asked."""
+
+    def render(self, messages: Sequence[Message], cue: str) -> Rendered: ...
+
+    def option_tokens(
+        self, rendered: Rendered, options: Sequence[str]
+    ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]: ...
+
+    def counter(self, cue: str) -> TokenCounter: ...
+
+    def count(self, text: str) -> int: ...
 
 
 class Renderer:

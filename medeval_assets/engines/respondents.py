@@ -10,6 +10,7 @@ from medeval_assets.engines.external_answers import ExternalAnswers
 from medeval_assets.engines.loaded_checkpoint import LoadedCheckpoint
 from medeval_assets.engines.model_under_test import ModelUnderTest
 from medeval_assets.engines.respondent import Respondent
+from medeval_assets.engines.served_model import ServedModel
 from medeval_assets.settings import Settings
 
 
@@ -26,5 +27,7 @@ def respondent_of(
             return Baseline(spec.checkpoint.removeprefix("baseline:"))
         case "generations":
             return ExternalAnswers(spec)
+        case "served":
+            return LoadedCheckpoint(ServedModel(spec, models, settings))
         case _:
             return LoadedCheckpoint(ModelUnderTest(spec, models, settings, download=download))

@@ -150,12 +150,12 @@ class Server:
                 if status == 200:
                     return read(parsed(content))
                 fault = _fault(status, content)
+                reason = str(fault)
                 other = on_fault(fault)
                 if other is not None:
                     body = other
                     continue
                 await self._refuse(path, fault)
-                reason = str(fault)
                 told = _told_to_wait(headers) if status in {429, 503} else None
                 if told is not None:
                     if told > self._patience.longest_told:
