@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-umls bench bench-generation bench-statistics bench-reports bench-reevaluation clean
+.PHONY: help demo ui test lint format types unit test-browser test-umls test-vllm bench bench-generation bench-statistics bench-reports bench-reevaluation bench-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
