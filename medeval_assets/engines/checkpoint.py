@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.model_spec import EngineNeeds
+from medeval_assets.catalog.quoted import quoted
 from medeval_assets.errors import BadInput, Problem
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from medeval_assets.engines.engine_setup import EngineSetup
 
 _MISSING_SHOWN = 3
+
+_PACKAGES = {"awq": "gptqmodel", "gptq": "gptqmodel", "quanto": "optimum-quanto"}
+"""What reads weights that are quantized by a method, where it is not named like the method."""
 
 
 def load_config(folder: Path, needs: EngineNeeds) -> Any:
@@ -59,6 +63,9 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
     folder = setup.folder
     require_weights(folder)
     library = _library()
+    from medeval_assets.engines.adapter import with_adapter
+    from medeval_assets.engines.cpu_linear import use_onednn
+
     library.utils.logging.disable_progress_bar()
     place = "cpu" if not setup.on_gpu else "auto" if setup.needs.gpus > 1 else "cuda"
     try:
@@ -73,7 +80,9 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
             output_loading_info=True,
         )
     except Exception as error:
-        raise _unusable(folder, "its model cannot be loaded", error) from error
+        raise _quantized_without_package(setup, error) or _unusable(
+            folder, "its model cannot be loaded", error
+        ) from error
     # The library fills such weights with random numbers and goes on.
     unfilled = sorted({str(name) for kind in ("missing_keys", "mismatched_keys") for name in report[kind]})
     if unfilled:
@@ -87,6 +96,9 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
                 )
             ]
         )
+    if setup.adapter is not None:
+        model = with_adapter(model, setup.adapter, f"adapter of {setup.key}")
+    use_onednn(model)
     return model.eval()
 
 
@@ -121,6 +133,18 @@ def _require(folder: Path, *patterns: str) -> None:
                     )
                 ]
             )
+
+
+def _quantized_without_package(setup: EngineSetup, error: Exception) -> BadInput | None:
+    """The error where the weights are quantized and what reads them is missing; None where it is something else."""
+    stated = getattr(load_config(setup.folder, setup.needs), "quantization_config", None) or {}
+    method = stated.get("quant_method") if isinstance(stated, dict) else None
+    if not isinstance(error, ImportError) or not isinstance(method, str):
+        return None
+    package = _PACKAGES.get(method, method)
+    what = f"its weights are quantized ({quoted(method)}), and what reads them is not installed"
+    remedy = f"Install {quoted(package)} into this environment, or use weights that are not."
+    return BadInput([Problem(str(setup.folder), what, remedy)])
 
 
 def _unusable(folder: Path, what: str, error: Exception) -> BadInput:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+from medeval_assets.engines.adapter import refuse_adapter
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
 from medeval_assets.engines.engine_setup import EngineSetup
 from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
@@ -27,7 +28,9 @@ class EncoderEngine:
 
     @classmethod
     def load(cls, setup: EngineSetup) -> EncoderEngine:
-        """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
+        """The engine of a checkpoint folder. BadInput where it cannot be loaded, or has an adapter."""
+        if setup.adapter is not None:
+            raise refuse_adapter(setup.key)
         return cls(load_model(setup, "AutoModelForMaskedLM"), load_tokenizer(setup.folder, setup.needs))
 
     @property

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.checkpoint import load_model, load_tokenizer
 from medeval_assets.engines.ending import Ending, end_tokens
 from medeval_assets.engines.engine_setup import EngineSetup
+from medeval_assets.engines.out_of_memory import is_out_of_memory
+from medeval_assets.engines.packed_options import packed_likelihoods, packed_options, packed_width
 from medeval_assets.engines.protocol import Answer, Batch, EngineIdentity, Key, Request
 from medeval_assets.engines.rendering import shared_prefix
 
@@ -27,6 +31,11 @@ SMALLEST_SHARED = 16
 
 LOGITS_AT_ONCE = 2**27
 """Most numbers in one tensor of option logits: 512 MB."""
+
+# Tokens of a context on which packing is tried, and how far its log-likelihoods may be from those of one pass each.
+_PROBE = 12
+_CLOSE = 1e-3
+_CLOSE_IN_HALF = 0.3
 
 TOKENS_ON_CPU = 16_384
 TOKENS_ON_GPU = 32_768
@@ -54,6 +63,7 @@ class TransformersEngine:
         self._end_tokens = end_tokens(model.generation_config, tokenizer)
         self._pad = next(token for token in (tokenizer.pad_token_id, *sorted(self._end_tokens), 0) if token is not None)
         model.generation_config = library.GenerationConfig()
+        self._vocabulary = int(model.config.get_text_config().vocab_size)
         self._accepted = inspect.signature(model.forward).parameters
         # Where layers only keep a window or a state, part of a sequence cannot be taken back out of the cache.
         layers = DynamicCache(config=model.config).layers
@@ -78,28 +88,58 @@ class TransformersEngine:
 
         Which requests share a batch does not depend on what is done.
         """
-        import torch
-
         for (_, decoding), group in groupby(sorted(requests, key=_order), key=lambda one: (one.task, one.decoding)):
             alike = list(group)
             if all(request.key in done for request in alike):
                 continue
             ending = Ending.of(decoding, self._tokenizer, self._end_tokens)
-            with torch.inference_mode():
-                start = self._shared_start(alike)
+            start = self._if_it_fits(partial(self._shared_start, alike))
             for batch in batches(alike, self._budget, self._step):
-                left = [request for request in batch if request.key not in done]
-                if not left:
-                    continue
-                # Not held over the yield: the caller's own work must not run in inference mode.
-                with torch.inference_mode():
-                    answers = self._answer(left, ending, start)
-                yield list(zip(left, answers, strict=True))
+                yield from self._answered(batch, done, ending, start)
 
     def close(self) -> None:
+        self._model = None
+        self._free_memory()
+
+    def _answered(self, batch: list[Request], done: Container[Key], ending: Ending, start: Any) -> Iterator[Batch]:
+        """The batch's answers, by halves where it does not fit into memory. What fitted once sets the budget."""
+        parts = [batch]
+        while parts:
+            part = parts.pop(0)
+            left = [request for request in part if request.key not in done]
+            if not left:
+                continue
+            answers = None
+            if len(part) == 1 or tokens_of(part) <= self._budget:
+                answers = self._if_it_fits(partial(self._answer, left, ending, start))
+                if answers is None and len(left) > 1:
+                    self._budget = min(self._budget, tokens_of(part)) // 2
+            if answers is None and len(part) > 1:
+                parts[:0] = [part[: len(part) // 2], part[len(part) // 2 :]]
+                continue
+            if answers is None:
+                reason = f"there is not enough memory for its {len(part[0].token_ids)} tokens and its answer"
+                answers = [Answer("", "failed", 0, reason=reason)]
+            yield list(zip(left, answers, strict=True))
+
+    def _if_it_fits(self, make: Callable[[], _T]) -> _T | None:
+        """What `make` gives; None where there is not enough memory for it."""
         import torch
 
-        self._model = None
+        try:
+            # Not held over a yield: the caller's own work must not run in inference mode.
+            with torch.inference_mode():
+                return make()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Not before here has the error let go of what was in memory.
+        self._free_memory()
+        return None
+
+    def _free_memory(self) -> None:
+        import torch
+
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -111,15 +151,14 @@ class TransformersEngine:
         if shared:
             ids = _beside(ids.new_tensor([batch[0].token_ids[:shared]]).expand(len(batch), -1), ids)
             mask = _beside(mask.new_ones(len(batch), shared), mask)
-        cache = self._for_rows(start, [0] * len(batch)) if shared else None
+        cache = start.rows([0] * len(batch)) if shared else self._empty_cache()
 
         logprobs: dict[int, tuple[float, ...]] = {}
         scored = [row for row, request in enumerate(batch) if request.options and not _is_first_step(request)]
-        if scored and self._cache_is_whole:
-            cache = cache if shared else self._empty_cache()
+        if scored and self._packs:
             if ids.shape[1] - 1 > shared:
                 self._logits(ids[:, shared:-1], mask[:, :-1], cache, 1)
-            logprobs |= self._score_after(cache, mask[:, :-1], batch, scored)
+            logprobs |= self._score_packed(cache, mask[:, :-1], batch, scored)
         elif scored:
             logprobs |= self._score_whole(batch, scored)
 
@@ -194,27 +233,39 @@ class TransformersEngine:
         self._logits(ids, mask, cache, 1)
         return cache
 
-    def _score_after(
-        self, cache: Any, mask: Tensor, batch: list[Request], scored: list[int]
+    def _score_packed(
+        self, cache: Any, mask: Tensor, batch: Sequence[Request], scored: Sequence[int]
     ) -> dict[int, tuple[float, ...]]:
-        """Log-likelihoods of the options of some rows, their prompts but for the last token being in the cache."""
-        found: dict[int, list[float]] = {row: [] for row in scored}
-        for place in range(max(len(batch[row].options) for row in scored)):
-            rows = [row for row in scored if len(batch[row].options) > place]
-            width = 1 + max(len(batch[row].options[place]) for row in rows)
-            for some in _chunks(rows, LOGITS_AT_ONCE // (width * self._model.config.vocab_size)):
-                options = [batch[row].options[place] for row in some]
-                ids, given = self._padded(
-                    [(batch[row].option_context[-1], *option) for row, option in zip(some, options, strict=True)]
-                )
-                known = mask[some].clone()
-                for index, row in enumerate(some):
-                    beyond = len(batch[row].token_ids) - len(batch[row].option_context)
-                    known[index, known.shape[1] - beyond :] = 0
-                logits = self._logits(ids, _beside(known, given), self._for_rows(cache, some), ids.shape[1])
-                for row, value in zip(some, _log_likelihoods(logits, options), strict=True):
-                    found[row].append(value)
-        return {row: tuple(values) for row, values in found.items()}
+        """Log-likelihoods of the options of some rows, their prompts but for the last token being in the cache.
+
+        The options of a row stand side by side behind the last token of its context. Each sees the context and itself
+        and continues the context's positions, so the numbers are those of one pass per option.
+        """
+        import torch
+
+        found: dict[int, tuple[float, ...]] = {}
+        widest = max(packed_width(batch[row]) for row in scored)
+        for some in _chunks(scored, LOGITS_AT_ONCE // (widest * self._vocabulary)):
+            packed = packed_options([batch[row] for row in some], self._pad)
+            known = mask[some].clone()
+            for index, row in enumerate(some):
+                beyond = len(batch[row].token_ids) - len(batch[row].option_context)
+                known[index, known.shape[1] - beyond :] = 0
+            all_rows = len(some) == len(mask)
+            width = packed.token_ids.shape[1]
+            sees = [known[:, None].expand(-1, width, -1).bool(), packed.seen.to(self._device)]
+            logits = self._model(
+                input_ids=packed.token_ids.to(self._device),
+                attention_mask=torch.cat(sees, dim=2)[:, None],
+                position_ids=known.sum(1, keepdim=True) + packed.depth.to(self._device),
+                past_key_values=cache if all_rows else cache.rows(some),
+                use_cache=True,
+            ).logits
+            if all_rows:
+                cache.crop(-width)
+            for row, predicted in zip(some, logits, strict=True):
+                found[row] = packed_likelihoods(predicted, batch[row].options)
+        return found
 
     def _score_whole(self, batch: list[Request], scored: list[int]) -> dict[int, tuple[float, ...]]:
         """The same without a cache: every option is encoded with its prompt."""
@@ -223,7 +274,7 @@ class TransformersEngine:
         sequences = {(row, place): (*batch[row].option_context, *batch[row].options[place]) for row, place in pairs}
         longest = max(len(sequence) for sequence in sequences.values())
         width = 1 + max(len(batch[row].options[place]) for row, place in pairs)
-        most = min(self._budget // longest, LOGITS_AT_ONCE // (width * self._model.config.vocab_size))
+        most = min(self._budget // longest, LOGITS_AT_ONCE // (width * self._vocabulary))
         for some in _chunks(pairs, most):
             ids, mask = self._padded([sequences[pair] for pair in some])
             options = [batch[row].options[place] for row, place in some]
@@ -258,17 +309,32 @@ class TransformersEngine:
         return ids.to(self._device), mask.to(self._device)
 
     def _empty_cache(self) -> Any:
-        from transformers import DynamicCache
+        """None where the model keeps what it needs in a way of its own."""
+        if not self._cache_is_whole:
+            return None
+        from medeval_assets.engines.growing_cache import GrowingCache
 
-        return DynamicCache(config=self._model.config)
+        return GrowingCache(self._model.config)
 
-    def _for_rows(self, cache: Any, rows: Sequence[int]) -> Any:
-        """A copy of the cache with these of its rows, which may repeat."""
-        selected = self._empty_cache()
-        if cache.get_seq_length():
-            for place, layer in enumerate(cache.layers):
-                selected.update(layer.keys[rows], layer.values[rows], place)
-        return selected
+    @cached_property
+    def _packs(self) -> bool:
+        """Whether options can be packed: the model heeds positions and a mask of its rows' own. Tried, not assumed."""
+        if not self._cache_is_whole or "position_ids" not in self._accepted:
+            return False
+        context = tuple(range(1, 1 + _PROBE))
+        options = tuple((token, context[token]) for token in context[:3])
+        request = Request("", context, Decoding(1), options, context)
+        ids, mask = self._padded([context[:-1]])
+        cache = self._empty_cache()
+        try:
+            self._logits(ids, mask, cache, 1)
+            packed = self._score_packed(cache, mask, [request], [0])[0]
+        except Exception as error:  # whatever a model raises that knows no such mask
+            if is_out_of_memory(error):
+                raise
+            return False
+        apart = max(abs(one - other) for one, other in zip(packed, self._score_whole([request], [0])[0], strict=True))
+        return apart < (_CLOSE if self._model.dtype.itemsize >= 4 else _CLOSE_IN_HALF)
 
 
 class _FirstStep:
@@ -312,17 +378,20 @@ def batches(requests: Sequence[Request], budget: int, step: int) -> list[list[Re
     done: list[list[Request]] = []
     padding = 0
     for request in sorted(requests, key=lambda one: (-len(one.token_ids), one.example_id)):
-        new = request.decoding.max_new_tokens
         if done:
-            longest = len(done[-1][0].token_ids)
-            padding += longest - len(request.token_ids)
-            fits = (longest + new) * (len(done[-1]) + 1) <= budget
-            if fits and padding <= step * new:
+            padding += len(done[-1][0].token_ids) - len(request.token_ids)
+            if tokens_of([*done[-1], request]) <= budget and padding <= step * request.decoding.max_new_tokens:
                 done[-1].append(request)
                 continue
         done.append([request])
         padding = 0
     return done
+
+
+def tokens_of(batch: Sequence[Request]) -> int:
+    """Tokens of a batch, padding and room for answers and options included."""
+    room = max(max(request.decoding.max_new_tokens, packed_width(request)) for request in batch)
+    return (max(len(request.token_ids) for request in batch) + room) * len(batch)
 
 
 def identity_of(name: str, model: Any) -> EngineIdentity:
