@@ -57,7 +57,11 @@ def _config_problems(folder: Path, name: str, remote_code: bool) -> list[Problem
         config = read_json_object(folder / "config.json", where)
     except BadInput as error:
         return list(error.problems)
-    problems = _code_problems(config, where, remote_code)
+    problems = [*_code_problems(config, where, remote_code), *_elsewhere_problems(config, where)]
+    if (folder / "adapter_config.json").exists():
+        what = "an adapter lies in the checkpoint, and libraries apply it or not as they please"
+        remedy = "Move its files into a folder of their own, and name that as the model's `adapter`."
+        problems.append(Problem(f"{name}/adapter_config.json", what, remedy))
     if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         problems.append(Problem(where, "no `model_type`, so it is unknown what the weights are", _SAVE_WHOLE))
     return problems
@@ -75,6 +79,7 @@ def _tokenizer_problems(folder: Path, name: str, remote_code: bool) -> list[Prob
         try:
             tokenizer = read_json_object(path, f"{name}/{path.name}")
             problems += _code_problems(tokenizer, f"{name}/{path.name}", remote_code)
+            problems += _outside_problems(tokenizer, f"{name}/{path.name}", folder)
         except BadInput as error:
             problems += error.problems
     return problems
@@ -91,18 +96,45 @@ def _code_problems(config: dict[str, object], where: str, remote_code: bool) -> 
         )
         return [Problem(where, what, remedy)]
     # What is not in a file of the folder is not in the model's identity: another repository, a subfolder.
-    elsewhere = [name for name in _texts(config["auto_map"]) if _CLASS_OF_THE_FOLDER.fullmatch(name) is None]
+    elsewhere = [name for _, name in _settings(config["auto_map"]) if _CLASS_OF_THE_FOLDER.fullmatch(name) is None]
     remedy = "Copy the code beside the config, and name it there as `file.Class`."
     return [Problem(where, f"`auto_map` names {quoted(name)}, which lies elsewhere", remedy) for name in elsewhere]
 
 
-def _texts(value: object) -> list[str]:
-    """Every text in a JSON value, keys of mappings left out."""
+def _elsewhere_problems(config: dict[str, object], where: str) -> list[Problem]:
+    """Fields of a config by which libraries read or run what is not among the files that are checked here."""
+    problems: list[Problem] = []
+    if config.get("transformers_weights") is not None:
+        what = f"`transformers_weights` names the weights itself ({quoted(config['transformers_weights'])})"
+        problems.append(Problem(where, what, "Remove it, and call the file model.safetensors."))
+    for name, value in _settings(config):
+        if name.strip("_").startswith(("attn_implementation", "experts_implementation")) and "/" in value:
+            what = f"{quoted(name)} asks to run compiled code from the hub ({quoted(value)}), which is refused"
+            problems.append(Problem(where, what, "Remove it: the engine chooses."))
+    return problems
+
+
+def _outside_problems(config: dict[str, object], where: str, folder: Path) -> list[Problem]:
+    """File names in a tokenizer's config that lead to a file outside. Those of another machine's files lead nowhere."""
+    problems: list[Problem] = []
+    for name, value in _settings(config):
+        if not name.endswith("_file") or "\0" in value:
+            continue
+        # A library would look from where it runs, or from the folder.
+        found = [path for path in (Path(value), folder / value) if path.exists()]
+        if not all(path.resolve().is_relative_to(folder.resolve()) for path in found):
+            what = f"{quoted(name)} names {quoted(value)}, which lies outside the folder"
+            problems.append(Problem(where, what, "Remove it: a tokenizer's files lie beside its config."))
+    return problems
+
+
+def _settings(value: object, name: str = "") -> list[tuple[str, str]]:
+    """(name, text) of every setting that is text, however deep; what is in a list has the list's name."""
     if isinstance(value, dict):
-        return [text for inner in value.values() for text in _texts(inner)]
+        return [found for key, inner in value.items() for found in _settings(inner, str(key))]
     if isinstance(value, list):
-        return [text for inner in value for text in _texts(inner)]
-    return [] if value is None else [str(value)]
+        return [found for inner in value for found in _settings(inner, name)]
+    return [(name, value)] if isinstance(value, str) else []
 
 
 def _ends_like_json(path: Path) -> bool:

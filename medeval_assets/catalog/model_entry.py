@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -113,8 +114,17 @@ def _read(key: str, pair: Pair, field: str, folder: Path, fields: dict[str, Give
         value = plain_value(pair.node)
     except ValueError:
         return [Finding(pair.place, "not a readable value", "If it is meant as text, put it in quotes.")]
+    if field == "chat_template" and _climbs_out(value):
+        remedy = "Put the template below that folder, or write an absolute path where that is allowed."
+        return [Finding(pair.place, "the path leads out of the folder of this file", remedy)]
     fields[field] = Given(_anchored(value, folder), key, pair.place)
     return []
+
+
+def _climbs_out(value: object) -> bool:
+    """Whether `file:` has a relative path that leaves the folder it starts from."""
+    scheme, _, target = value.partition(":") if isinstance(value, str) else ("", "", "")
+    return scheme == "file" and Path(os.path.normpath(target.strip())).parts[:1] == (os.pardir,)
 
 
 def _anchored(value: object, folder: Path) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def models_below(
 ) -> Found:
     """Every folder of `place` as `read` gives it: (path, name for messages) → model, or BadInput.
 
-    Folders whose name begins with a dot are left alone.
+    Folders whose name begins with a dot are left alone. A folder that is a link, or holds one that leads out of it, is
+    a problem: what lies in these places was put there by others.
 
     catalog: the other models. Where given, a folder named like one of them is a problem, and so is a `base` or an
     `as:` that names neither one of them nor a model of this place.
@@ -37,6 +39,9 @@ def models_below(
             if not is_key(path.name):
                 what = "the folder's name cannot be a model's key"
                 raise BadInput([Problem(label, what, f"Rename it. {KEY_RULE}")])
+            outside = links_outside(path, label)
+            if outside:
+                raise BadInput(outside)
             models[path.name] = read(path, label)
         except BadInput as error:
             problems[path.name] = list(error.problems)
@@ -46,6 +51,21 @@ def models_below(
         problems = dict(sorted({**problems, **{key: found for key, found in linked.items() if found}}.items()))
         models = {key: spec for key, spec in models.items() if not linked[key]}
     return models, problems
+
+
+def links_outside(folder: Path, label: str) -> list[Problem]:
+    """The folder itself where it is a link, else every link below it that leads out of it."""
+    remedy = "Copy what it leads to, or enter the folder in models.yaml, by its own path."
+    if folder.is_symlink():
+        return [Problem(label, "the folder is a link", remedy)]
+    real = folder.resolve()
+    problems: list[Problem] = []
+    for place, folders, files in os.walk(folder):
+        for path in sorted(Path(place) / name for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(real):
+                where = f"{label}/{quoted(path.relative_to(folder).as_posix(), 100).strip('`')}"
+                problems.append(Problem(where, "a link that leads out of the folder", remedy))
+    return problems
 
 
 def read_description(folder: Path, label: str, known: Collection[str]) -> tuple[ModelEntry, list[Problem]]:
