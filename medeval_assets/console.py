@@ -31,6 +31,7 @@ from medeval_assets.progress import Pace
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
+_COSTS = ("prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "time")
 _MARKS = {MEASURED: "~", MEASURED_FOR_OTHERS: "~°", MEASURED_ON_OTHER_TASKS: "~°", AT_MOST: "≤", "": ""}
 _PERCENTAGES = {"value", "low", "high", "failure_rate", "if_wrong", "if_right"}
 
@@ -144,13 +145,13 @@ def show_plan(plan: Plan) -> None:
         out.print()
     for model in plan.models:
         if model.state != "here":
-            out.print(escape(f"{model.model}: {model.state}. {model.problem}"), soft_wrap=True)
+            out.print(f"{model.state}: {model.problem}", markup=False, highlight=False, soft_wrap=True)
     if plan.nothing_to_do:
         out.print("Nothing to do: every table is fresh.")
     if any(cell.cost and cell.cost.to_ask for model in plan.models for cell in model.cells):
         err.print(
             "Prompt tokens are exact. ~ estimated from what was measured for this model; ° for others or on other "
-            "tasks; ≤ at most. Seconds are without loading the model; – not measured yet.\n"
+            "tasks; ≤ at most. Times are without loading the model; – not measured yet.\n"
             "follows: made again if what it is made from comes out otherwise.",
             highlight=False,
             markup=False,
@@ -162,8 +163,7 @@ def _show_model_plan(model: ModelPlan) -> None:
     if fresh == len(model.cells):
         out.print(escape(f"{model.model}: nothing to do ({fresh} cells are fresh)"))
         return
-    columns = ("prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "seconds")
-    table = _plan_table(model.model, "what becomes of it", *columns, "why")
+    table = _plan_table(model.model, "what becomes of it", *_COSTS, "why")
     for cell in model.cells:
         changed = next((one for one in cell.tables if one.state != "fresh"), None)
         if changed is not None:
@@ -179,20 +179,24 @@ def _show_model_plan(model: ModelPlan) -> None:
 def _plan_table(*columns: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        is_number = column in {"prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "seconds"}
-        table.add_column(escape(column), overflow="fold", justify="right" if is_number else "left")
+        table.add_column(escape(column), overflow="fold", justify="right" if column in _COSTS else "left")
     return table
 
 
 def _costs(cost: Cost | None) -> list[str]:
     if cost is None:
-        return ["–"] * 7
+        return ["–"] * len(_COSTS)
     counts = [f"{count:,}" for count in (cost.prompts, cost.skipped, cost.answered, cost.to_ask)]
     if not cost.to_ask:
         return [*counts, "–", "–", "–"]
     tokens = "–" if cost.prompt_tokens is None else f"{cost.prompt_tokens:,}"
-    seconds = "–" if cost.seconds is None else f"{_MARKS[cost.seconds_from]}{cost.seconds:,.0f}"
+    seconds = "–" if cost.seconds is None else f"{_MARKS[cost.seconds_from]}{_duration(cost.seconds)}"
     return [*counts, tokens, f"{_MARKS[cost.generated_from]}{cost.generated_tokens:,.0f}", seconds]
+
+
+def _duration(seconds: float) -> str:
+    minutes, left = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{left:02}" if minutes else f"{left} s" if left else "<1 s"
 
 
 def _why(table: TablePlan) -> str:
