@@ -111,12 +111,13 @@ class OpenAiEngine:
 
     async def _greet(self) -> None:
         async with self._server.open():
-            cards = await self._server.models()
-            if any(card.get("owned_by") == "vllm" for card in cards):
-                version = await self._server.look(
-                    "/version", lambda body: word(mapping(body, "a version").get("version"))
-                )
-                self._versions = {"vllm": version} if version else {}
+            try:
+                cards = await self._server.models()
+                if any(card.get("owned_by") == "vllm" for card in cards):
+                    version = await self._server.look("/version", _version)
+                    self._versions = {"vllm": version} if version else {}
+            except NoAnswer as error:
+                raise self._server.unreachable(error) from None
         own = next((card for card in cards if card["id"] == self._server.model), {})
         most = own.get("max_model_len")
         if isinstance(most, int) and most < self._setup.context:
