@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import re
+import threading
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +100,8 @@ class _Asked:
 class VllmEngine:
     """Answers requests with vLLM, which runs the model in a process of its own.
 
-    overheard: what that process writes to standard error.
+    processes: that one and those below it.
+    overheard: what they write to standard error.
 
     How options are scored: each is one sequence, the context and all of the option but its last token, whose logits are
     read where the prompt ends; options that differ only there are one sequence. The context is found in the prefix
@@ -112,14 +116,17 @@ class VllmEngine:
         llm: Any,
         tokenizer: Any,
         stopping: frozenset[int],
+        *,
+        processes: _Processes,
+        overheard: Overheard,
         adapter: Path | None = None,
-        overheard: Overheard | None = None,
     ) -> None:
         self._llm = llm
         self._engine = llm.llm_engine
         self._tokenizer = tokenizer
         self._stopping = stopping
         self._adapter = _lora_request(adapter)
+        self._processes = processes
         self._overheard = overheard
         self._names = 0
 
@@ -129,9 +136,10 @@ class VllmEngine:
         tokenizer: Any = load_tokenizer(setup.folder, setup.needs)
         stopping = end_tokens(_generation_config(setup), tokenizer)
         require_weights(setup.folder)
-        with Overheard() as overheard:
+        with Overheard() as overheard, _Processes() as processes:
             llm = _load(setup, overheard)
-        return cls(llm, tokenizer, stopping, setup.adapter, overheard)
+        processes.when_one_ends(llm.llm_engine.engine_core.outputs_queue.put)
+        return cls(llm, tokenizer, stopping, processes=processes, overheard=overheard, adapter=setup.adapter)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -190,9 +198,10 @@ class VllmEngine:
 
     def close(self) -> None:
         self._engine.engine_core.shutdown(timeout=PATIENCE)
+        self._processes.wait()
 
     def _last_words(self) -> str:
-        reasons = self._overheard.reasons() if self._overheard else []
+        reasons = self._overheard.reasons()
         return "the process in which vLLM held the model is gone" + (f" ({reasons[0]})" if reasons else "")
 
     def _ask(self, request: Request, queue: dict[str, tuple[_Asked, _Sequence]]) -> None:
@@ -208,6 +217,45 @@ class VllmEngine:
             prompt = tokens_input(list(sequence.prompt))
             self._engine.add_request(name, prompt, sequence.parameters(), lora_request=self._adapter)
             queue[name] = (asked, sequence)
+
+
+class _Processes:
+    """The processes that are started while it is entered, and those below them."""
+
+    def __enter__(self) -> _Processes:
+        self._before = set(multiprocessing.active_children())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import psutil
+
+        self._started = [one for one in multiprocessing.active_children() if one not in self._before]
+        self._below = [
+            below
+            for one in self._started
+            if one.pid is not None and psutil.pid_exists(one.pid)
+            for below in psutil.Process(one.pid).children(recursive=True)
+        ]
+
+    def when_one_ends(self, tell: Callable[[Exception], None]) -> None:
+        """Tell whoever waits for its answers: of a process that was killed vLLM lets them wait for ever."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        def watch() -> None:
+            multiprocessing.connection.wait([one.sentinel for one in self._started])
+            tell(EngineDeadError())
+
+        threading.Thread(target=watch, name="vllm-processes", daemon=True).start()
+
+    def wait(self) -> None:
+        """Until all have ended, so that their memory is free; those that do not end are killed."""
+        import psutil
+
+        for one in self._started:
+            one.join(PATIENCE)
+        _, staying = psutil.wait_procs(self._below, timeout=PATIENCE)
+        for below in staying:
+            below.kill()
 
 
 def _sequences(request: Request, ending: Ending) -> list[_Sequence]:
