@@ -31,7 +31,7 @@ from medeval_assets.progress import Pace
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
-_COSTS = ("prompts", "skipped", "in journal", "to ask", "prompt tokens", "generated", "time")
+_COSTS = ("prompts", "skipped", "answered", "to ask", "prompt tokens", "generated", "time")
 _MARKS = {MEASURED: "~", MEASURED_FOR_OTHERS: "~°", MEASURED_ON_OTHER_TASKS: "~°", AT_MOST: "≤", "": ""}
 _PERCENTAGES = {"value", "low", "high", "failure_rate", "if_wrong", "if_right"}
 
@@ -144,17 +144,21 @@ def show_plan(plan: Plan) -> None:
         out.print(table)
         out.print()
     for model in plan.models:
-        if model.state != "here":
-            out.print(f"{model.state}: {model.problem}", markup=False, highlight=False, soft_wrap=True)
+        if model.state == "blocked":
+            out.print(model.problem, markup=False, highlight=False, soft_wrap=True)
+    absent = ", ".join(model.model for model in plan.models if model.state == "not here")
+    if absent:
+        out.print(f"Not here, so not planned: {absent}.", markup=False, highlight=False, soft_wrap=True)
     if plan.nothing_to_do:
         out.print("Nothing to do: every table is fresh.")
     if any(cell.cost and cell.cost.to_ask for model in plan.models for cell in model.cells):
         err.print(
-            "Prompt tokens are exact. ~ estimated from what was measured for this model; ° for others or on other "
-            "tasks; ≤ at most. Times are without loading the model; – not measured yet.\n"
+            "Prompts and their tokens are exact. ~ estimated from what was measured of this model on this task; ~° of "
+            "other models or on other tasks; ≤ at most. Times are without loading the model; – not measured yet. "
             "follows: made again if what it is made from comes out otherwise.",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
 
