@@ -184,3 +184,29 @@ def test_missing_weights_are_reported_but_do_not_fail(tiny_checkpoint: Path, tmp
     _, report = LIBRARY.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert set(report["missing_keys"]) == {"model.norm.weight"}
     assert not report["mismatched_keys"]
+
+
+def test_an_adapter_in_a_checkpoints_folder_is_applied_unasked(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """The reason why such a folder is refused: whether peft is installed would decide what the model answers."""
+    import peft
+
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_checkpoint, folder)
+    plain = LIBRARY.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    lora: Any = peft
+    adapted = lora.get_peft_model(plain, lora.LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(folder)
+    loaded = LIBRARY.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    assert any("lora_" in name for name, _ in loaded.named_parameters())
+
+
+def test_a_special_token_that_is_unknown_gets_an_id_beyond_the_vocabulary(tiny_checkpoint: Path) -> None:
+    """The reason why ids are held against the config: nothing is said, and the model has no row for it."""
+    before = len(AutoTokenizer.from_pretrained(tiny_checkpoint, local_files_only=True))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint, local_files_only=True, pad_token="<new>")
+    assert tokenizer.pad_token_id == before
+
+
+def test_a_pad_token_that_is_text_is_lost_in_answers(tiny_checkpoint: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint, local_files_only=True, pad_token="!")
+    assert tokenizer.decode(tokenizer("x!y", add_special_tokens=False)["input_ids"], skip_special_tokens=True) == "xy"

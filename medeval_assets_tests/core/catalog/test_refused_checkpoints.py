@@ -169,6 +169,50 @@ def test_a_pickled_adapter_is_refused(folder: Path, tmp_path: Path, settings: Se
     assert not canary.exists()
 
 
+@pytest.fixture
+def adapter(folder: Path, tmp_path: Path) -> Path:
+    """A LoRA adapter for the checkpoint."""
+    import peft
+
+    library: Any = peft
+    adapted = library.get_peft_model(load(folder)[0], library.LoraConfig(target_modules=["q_proj"]))
+    adapted.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_a_pickle_beside_a_good_adapter_is_left_alone(
+    folder: Path, adapter: Path, settings: Settings, canary: Path
+) -> None:
+    write_bomb(adapter / "adapter_model.bin", canary)
+    (adapter / "sitecustomize.py").write_text(f"from pathlib import Path\nPath({str(canary)!r}).touch()\n")
+    found = resolve_adapter(spec_of(folder, adapter=f"folder:{adapter}"), settings)
+    load_model(engine_setup("m", folder, "causal", HERE, found), "AutoModelForCausalLM")
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"megatron_config": {"x": 1}, "megatron_core": "canary_module"},
+        {"auto_mapping": {"base_model_class": "X", "parent_library": "canary_module"}},
+        {"base_model_name_or_path": "canary_module"},
+    ],
+)
+def test_an_adapter_imports_nothing_that_it_names(
+    folder: Path, adapter: Path, canary: Path, fields: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (adapter / "canary_module.py").write_text(f"from pathlib import Path\nPath({str(canary)!r}).touch()\n")
+    monkeypatch.syspath_prepend(adapter)
+    change(adapter / "adapter_config.json", **fields)
+    setup = engine_setup("m", folder, "causal", HERE, adapter)
+    if "megatron_config" in fields:
+        with pytest.raises(BadInput, match="Megatron"):
+            load_model(setup, "AutoModelForCausalLM")
+    else:
+        load_model(setup, "AutoModelForCausalLM")
+    assert not canary.exists()
+
+
 # Code
 
 
