@@ -142,6 +142,11 @@ class VllmEngine:
         return cls(llm, tokenizer, stopping, processes=processes, overheard=overheard, adapter=setup.adapter)
 
     @property
+    def llm(self) -> Any:
+        """vLLM's own object."""
+        return self._llm
+
+    @property
     def identity(self) -> EngineIdentity:
         import tokenizers
         import torch
