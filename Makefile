@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-umls test-vllm bench bench-generation bench-statistics bench-reports bench-reevaluation bench-vllm clean
+.PHONY: help demo ui test lint format types unit test-browser test-kill test-umls test-vllm bench bench-generation bench-statistics bench-reports bench-reevaluation bench-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,6 +53,9 @@ unit: $(VENV)/test.stamp ## The tests
 
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
+
+test-kill: $(VENV)/test.stamp ## Sixty killed evaluations: nothing is lost, nothing is done twice
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow medeval_assets_tests/e2e/test_kill.py
 
 # scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
 .umls/umls.stamp: pyproject.toml
