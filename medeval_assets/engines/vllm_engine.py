@@ -351,7 +351,9 @@ def _problem(setup: EngineSetup, on_cpu: bool, reasons: Sequence[str]) -> Proble
         else "raise `engine.gpu_memory`, spread it over more GPUs with `engine.gpus` and `engine.tensor_parallel`, "
         "or end what else is on the GPU"
     )
-    what = f"it does not fit into memory ({memory.split('. ')[0]})"
+    # What follows are vLLM's own words for the settings below.
+    reason = memory.partition(". Try ")[0].rstrip(".")
+    what = f"it does not fit into memory ({reason})"
     return Problem(f"models.{setup.key}.engine", what, f"Lower `engine.context`, or {more}.")
 
 
