@@ -42,14 +42,14 @@ class _Sequence:
     """What vLLM is asked at once: to go on from a prompt.
 
     ending: of the answer; None where only log-probabilities are wanted.
-    beyond: how many of the prompt's last tokens belong to options.
-    last: by option the token that ends it, to be read where the prompt ends.
+    beyond: how many of the prompt's last tokens belong to options and are read as well.
+    next: by option its token where the prompt ends, whose log-probability is read.
     """
 
     prompt: tuple[int, ...]
     ending: Ending | None = None
     beyond: int = 0
-    last: Mapping[int, int] = field(default_factory=dict)
+    next: Mapping[int, int] = field(default_factory=dict)
 
     def parameters(self) -> Any:
         from vllm import SamplingParams
@@ -64,7 +64,7 @@ class _Sequence:
             stop_token_ids=sorted(ending.tokens) if ending else [],
             stop=list(ending.strings) if ending else [],
             detokenize=bool(ending and ending.strings),
-            logprob_token_ids=list(dict.fromkeys(self.last.values())) or None,
+            logprob_token_ids=list(dict.fromkeys(self.next.values())) or None,
             prompt_logprobs=0 if self.beyond else None,
             # By default whoever asks for a prompt's log-probabilities has all of it encoded again.
             skip_reading_prefix_cache=False,
@@ -74,7 +74,7 @@ class _Sequence:
 
     def log_likelihoods(self, output: Any) -> dict[int, float]:
         """Of its options, from what vLLM returned."""
-        if not self.last:
+        if not self.next:
             return {}
         common = 0.0
         if self.beyond:
@@ -83,7 +83,7 @@ class _Sequence:
             tokens = self.prompt[-self.beyond :]
             common = sum(row[token].logprob for row, token in zip(rows, tokens, strict=True))
         after = output.outputs[0].logprobs[0]
-        return {option: common + after[token].logprob for option, token in self.last.items()}
+        return {option: common + after[token].logprob for option, token in self.next.items()}
 
 
 @dataclass
@@ -108,7 +108,8 @@ class VllmEngine:
     cache up to its last whole block of tokens, so that only the rest of it is encoded again, together with the option
     and in one step. Forced decoding (`trace_decode_token_ids`, or a logits processor) takes a step for each token; it
     and `prompt_logprob_token_ids` need a model runner that not every platform has. One-token options right after the
-    prompt cost nothing: they are read off the first step of the answer.
+    prompt cost nothing: they are read off the first step of the answer. Under an adapter every token of an option is a
+    sequence.
     """
 
     def __init__(
@@ -214,7 +215,8 @@ class VllmEngine:
         from vllm.inputs import tokens_input
 
         ending = Ending.of(request.decoding, self._tokenizer, self._stopping)
-        sequences = _sequences(request, ending)
+        # Under an adapter vLLM fails where it is asked for the log-probabilities of a prompt.
+        sequences = _sequences(request, ending, stepwise=self._adapter is not None)
         asked = _Asked(request, ending, len(sequences))
         for sequence in sequences:
             name = str(self._names)
@@ -263,28 +265,31 @@ class _Processes:
             below.kill()
 
 
-def _sequences(request: Request, ending: Ending) -> list[_Sequence]:
-    """The answer and the options. Options that differ in their last token only are one sequence."""
+def _sequences(request: Request, ending: Ending, stepwise: bool) -> list[_Sequence]:
+    """The answer, and the options: those that differ in their last token only are one sequence.
+
+    stepwise: a sequence for every token of an option instead, and none asks for log-probabilities of its prompt.
+    """
     by_start: dict[tuple[int, ...], dict[int, int]] = {}
     for option, tokens in enumerate(request.options):
-        by_start.setdefault(tokens[:-1], {})[option] = tokens[-1]
-    first = by_start.get((), {}) if request.option_context == request.token_ids else {}
-    if first and len(first) <= READ_AT_ONCE:
-        del by_start[()]
-    else:
-        first = {}
+        for place in range(0 if stepwise else len(tokens) - 1, len(tokens)):
+            by_start.setdefault(tokens[:place], {})[option] = tokens[place]
+    first: dict[int, int] = {}
+    if request.option_context == request.token_ids and len(by_start.get((), {})) <= READ_AT_ONCE:
+        first = by_start.pop((), {})
     readings = [
-        _Sequence((*request.option_context, *start), beyond=len(start), last=dict(some))
-        for start, last in by_start.items()
-        for some in _chunks(list(last.items()), READ_AT_ONCE)
+        _Sequence((*request.option_context, *start), beyond=0 if stepwise else len(start), next=dict(some))
+        for start, following in by_start.items()
+        for some in _chunks(list(following.items()), READ_AT_ONCE)
     ]
-    return [_Sequence(request.token_ids, ending, last=first), *readings]
+    return [_Sequence(request.token_ids, ending, next=first), *readings]
 
 
 def _taken(output: Any, asked: _Asked, sequence: _Sequence) -> Batch:
     """The request and its answer where this output was the last that it lacked."""
     asked.open -= 1
-    asked.logprobs |= sequence.log_likelihoods(output)
+    for option, value in sequence.log_likelihoods(output).items():
+        asked.logprobs[option] = asked.logprobs.get(option, 0.0) + value
     if sequence.ending:
         asked.tokens = asked.ending.cut(output.outputs[0].token_ids)
     if asked.open:
