@@ -188,6 +188,8 @@ def _in_plain_words(detail: Mapping[str, Any], field: str) -> tuple[str, str]:
                 f"expected text, found {found}",
                 "Write one text." if nested else "Put it in quotes.",
             )
+        case "list_type":
+            what, remedy = f"expected a list, found {found}", "Write `[one, two]`."
         case "int_type":
             what, remedy = f"expected a whole number, found {found}", "Write it without quotes, such as `1`."
         case "bool_type":

@@ -107,14 +107,16 @@ def pairs_of(node: yaml.MappingNode, file: str, prefix: str) -> tuple[list[Pair]
 
 
 def plain_value(node: yaml.Node) -> object:
-    """A scalar's value as YAML 1.1 reads it; an empty dict or list stands for a mapping or a sequence.
+    """A scalar's value as YAML 1.1 reads it, and a list of such values; an empty dict stands for a mapping.
+
+    Inside a list an empty one stands for another: nodes may hold themselves.
 
     Raises ValueError for a scalar that is not what its tag says.
     """
     if isinstance(node, yaml.MappingNode):
         return {}
     if isinstance(node, yaml.SequenceNode):
-        return []
+        return [[] if isinstance(item, yaml.SequenceNode) else plain_value(item) for item in node.value]
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError, LookupError, TypeError, OverflowError) as error:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from medeval_assets.catalog.model_spec import ModelSpec, is_key
+from medeval_assets.catalog.model_spec import EngineNeeds, ModelSpec, is_key
 
 SLUG_LETTERS = string.ascii_lowercase + string.digits + "._-"
 
@@ -93,3 +93,89 @@ def test_specs_are_frozen_and_know_their_fields() -> None:
         spec().title = "other"
     with pytest.raises(ValidationError):
         spec(adapter="x")
+
+
+SERVED = {"checkpoint": "served:gpt-x", "engine": {"name": "openai", "server": "https://api.example.org/v1/"}}
+
+
+def engine(**fields: object) -> EngineNeeds:
+    return EngineNeeds.model_validate({"name": "openai", "server": "http://127.0.0.1:8000/v1", **fields})
+
+
+def test_a_served_model_needs_nothing_here() -> None:
+    served = spec(**SERVED)
+    assert (served.chat_template, served.engine.gpus, served.served_name) == ("none", 0, "gpt-x")
+    assert served.checkpoint_name == "served:gpt-x"
+    assert served.engine.server_name == "api.example.org/v1"
+    assert spec(engine=SERVED["engine"]).served_name == "m"
+    assert spec(engine={**SERVED["engine"], "served_name": "else"}).served_name == "else"  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"engine": {}}, "without a server"),
+        ({"engine": {"name": "vllm"}}, "without a server"),
+        ({"chat_template": "tokenizer"}, "the server has the chat template"),
+        ({"adapter": "hub:org/lora"}, "an adapter without weights here"),
+        ({"kind": "encoder"}, "servers do not score encoders"),
+        ({"checkpoint": "served:"}, "says no place"),
+        ({"checkpoint": "served:a b"}, "says no place"),
+        ({"revision": "main"}, "a revision without"),
+        ({"engine": {"name": "openai", "server": "http://h/v1", "served_name": "x"}}, "a second name"),
+    ],
+)
+def test_a_served_model_is_a_name_and_a_server(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        spec(**{**SERVED, **fields})
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "http://h",
+        "https://h:8443/a/v1",
+        "http://127.0.0.1:8000/v1",
+        "http://[::1]:8000/v1",
+        "HTTPS://API.Example.org/v1",
+    ],
+)
+def test_addresses_of_servers(server: str) -> None:
+    assert engine(server=server).server == server
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "h:8000/v1",
+        "ftp://h/v1",
+        "file:///etc/passwd",
+        "http://",
+        "http:///v1",
+        "http://me:pa55word@h/v1",
+        "http://me@h/v1",
+        "http://h/v1?api_key=pa55word",
+        "http://h/v1?",
+        "http://h/v1#a",
+        "http://h:port/v1",
+        "http://h:99999/v1",
+        "http://h/v 1",
+        "http://h/v1\n",
+        "http://h\\@e/v1",
+        "http://[::1/v1",
+    ],
+)
+def test_what_is_no_address_is_refused_and_not_shown(server: str) -> None:
+    with pytest.raises(ValidationError, match="not the address of a server") as told:
+        engine(server=server)
+    assert "pa55word" not in str(told.value)
+
+
+def test_a_server_and_its_engine_belong_together() -> None:
+    with pytest.raises(ValidationError, match="without a server"):
+        EngineNeeds(name="openai")
+    with pytest.raises(ValidationError, match="a server for the engine `vllm`"):
+        engine(name="vllm")
+    assert (engine().gpus, engine(gpus=2).gpus, engine().concurrency) == (0, 2, 16)
+    with pytest.raises(ValidationError):
+        engine(concurrency=0)

@@ -50,6 +50,13 @@ models:
     licence: 2024-99-99  # models.values.licence: not a readable value
     engine:
       tensor_parallel: 4  # models.values.engine.tensor_parallel: exceeds the 1 GPUs
+  elsewhere:
+    checkpoint: served:gpt-x
+    role: generalist
+    engine:
+      name: openai
+      server: http://me:pa55word@h/v1  # models.elsewhere.engine.server: not the address of a server
+  nothing-here: {checkpoint: 'served:gpt-x', role: generalist}  # models.nothing-here.engine: without a server
   lacking:  # models.lacking.checkpoint: the field is missing
     role: generalist
   child-of-lacking: {extends: lacking}
@@ -91,6 +98,24 @@ def test_all_that_is_wrong_comes_in_one_message_with_its_line(tmp_path: Path) ->
     assert [problem.split(": ")[0] + ": " for problem in found] == [where for where, _ in expected]
     for problem, (_, words) in zip(found, expected, strict=True):
         assert words in problem
+
+
+def test_lists_are_read_whatever_they_hold(tmp_path: Path) -> None:
+    entry = (
+        "models:\n  a: {checkpoint: 'served:x', role: generalist, engine: {name: openai, server: 'http://h', MAY}}\n"
+    )
+    tasks = write(tmp_path, entry.replace("MAY", "may_leave: [mednli, meqsum]"))
+    assert read_models([tasks])["a"].engine.may_leave == ["mednli", "meqsum"]
+    [problem] = problems_of(write(tmp_path, entry.replace("MAY", "may_leave: mednli")))
+    assert "engine.may_leave: expected a list, found text. Write `[one, two]`." in problem
+    for wrong in ("[1]", "[[mednli]]", "&a [*a]", "[{mednli: yes}]"):
+        [problem] = problems_of(write(tmp_path, entry.replace("MAY", f"may_leave: {wrong}")))
+        assert "expected text, found" in problem
+
+
+def test_no_message_shows_a_password(tmp_path: Path) -> None:
+    assert "pa55word" in BAD
+    assert "pa55word" not in "".join(problems_of(write(tmp_path, BAD)))
 
 
 def test_problems_of_all_files_come_together_and_tell_the_files_apart(tmp_path: Path) -> None:
