@@ -12,6 +12,7 @@ import pytest
 from medeval_assets.catalog.checkpoint_identity import CheckpointIdentity, identify
 from medeval_assets.catalog.file_hashes import FileHashes
 from medeval_assets.catalog.model_spec import ModelSpec
+from medeval_assets_tests.adapters import make_adapter
 from medeval_assets_tests.checkpoints import make_tiny_checkpoint
 
 
@@ -79,6 +80,24 @@ def test_two_templates_are_two_models(tiny_checkpoint: Path) -> None:
     assert chat.chat_template_sha256 == hashlib.sha256("é".encode()).hexdigest()
     assert plain.chat_template_sha256 == ""
     assert chat.identity_sha256 != plain.identity_sha256
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_another_byte_of_the_adapter_is_another_model(tiny_checkpoint: Path, tmp_path: Path, name: str) -> None:
+    adapter = make_adapter(tmp_path / "adapter")
+    copy = Path(shutil.copytree(adapter, tmp_path / "elsewhere"))
+    bare = identity(tiny_checkpoint)
+    before = identify(spec(), tiny_checkpoint, "t", adapter=adapter)
+    assert identify(spec(), tiny_checkpoint, "t", adapter=copy) == before
+    (copy / "README.md").write_text("words")
+    assert identify(spec(), tiny_checkpoint, "t", adapter=copy) == before
+
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    after = identify(spec(), tiny_checkpoint, "t", adapter=copy)
+    assert after == replace(before, adapter_sha256=after.adapter_sha256)
+    assert len({bare.identity_sha256, before.identity_sha256, after.identity_sha256}) == 3
+    assert bare.adapter_sha256 == ""
 
 
 def test_the_revision_is_the_commit_where_the_hub_gave_one(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pytest
 
 from medeval_assets.catalog.chat_template import chat_template_text
 from medeval_assets.catalog.checkpoint_identity import identify
-from medeval_assets.catalog.checkpoint_source import resolve
+from medeval_assets.catalog.checkpoint_source import resolve, resolve_adapter
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.errors import BadInput
 from medeval_assets.settings import Settings
+from medeval_assets_tests.adapters import make_adapter
 from medeval_assets_tests.checkpoints import CHATML
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -202,3 +203,32 @@ def test_a_folder_is_used_where_it_lies_and_refused_with_all_its_faults(
 
     with pytest.raises(BadInput, match="m: no such folder"):
         resolve(whole.model_copy(update={"checkpoint": f"folder:{tmp_path / 'absent'}"}), settings)
+
+
+def test_an_adapter_is_used_where_it_lies_and_refused_where_it_is_not_whole(tmp_path: Path, settings: Settings) -> None:
+    def adapted(adapter: str | None) -> ModelSpec:
+        return spec("org/tiny", adapter=adapter)
+
+    folder = make_adapter(tmp_path / "adapter")
+    assert resolve_adapter(adapted(None), settings) is None
+    assert resolve_adapter(adapted(f"folder:{folder}"), settings) == folder
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(BadInput, match=r"^m adapter: there is no adapter_model\.safetensors\. .*pickles are refused"):
+        resolve_adapter(adapted(f"folder:{folder}"), settings)
+    missing = r"there is no adapter_config\.json and no adapter_model\.safetensors"
+    with pytest.raises(BadInput, match=missing):
+        resolve_adapter(adapted(f"folder:{tmp_path / 'absent'}"), settings)
+
+
+def test_an_adapter_from_the_hub_comes_without_pickles_and_base_model(
+    hub: Hub, settings: Settings, tmp_path: Path
+) -> None:
+    folder = make_adapter(tmp_path / "hub" / "adapter")
+    (folder / "adapter_model.bin").write_text("never asked for")
+    (folder / "README.md").write_text("never asked for")
+    hub.repositories["org/adapter"] = folder
+    found = resolve_adapter(spec("org/tiny", adapter="hub:org/adapter"), settings)
+    assert found is not None
+    assert found.is_relative_to(settings.home / "hub")
+    assert sorted(path.name for path in found.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(hub.sent) == ["adapter_config.json", "adapter_model.safetensors"]
