@@ -16,6 +16,7 @@ import pytest
 
 from medeval_assets.checks import CHECKS
 from medeval_assets.engines.generations import Generation
+from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
 from medeval_assets_tests.graph.small_platform import SmallPlatform
@@ -208,6 +209,19 @@ def test_templates_that_fit_pass(platform: SmallPlatform, instance: dg.DagsterIn
     evaluation = template_check(platform, instance)
     assert evaluation.passed
     assert evaluation.metadata["models"].value == 1
+
+
+def test_a_run_checks_the_templates_of_the_models_it_asked(platform: SmallPlatform) -> None:
+    platform.add_model("m1")
+    platform.add_model("not-asked")
+    assert platform.evaluate(["m1"], ["medqa"], limit=1).problems == []
+    key = dg.AssetCheckKey(dg.AssetKey("generations"), "chat_template")
+    with open_instance(platform.settings) as instance:
+        record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+    event: Any = record.event
+    evaluation = event.dagster_event.event_specific_data
+    assert list(evaluation.metadata["findings"].value) == ["m1"]
+    assert evaluation.severity == dg.AssetCheckSeverity.WARN
 
 
 def test_every_asset_has_the_three_checks(platform: SmallPlatform) -> None:
