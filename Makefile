@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-kill test-umls test-vllm bench bench-generation bench-statistics bench-reports bench-reevaluation bench-vllm clean
+.PHONY: help demo ui test lint format types unit test-browser test-kill test-umls test-vllm bench bench-generation bench-asset bench-statistics bench-reports bench-reevaluation bench-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -92,6 +92,9 @@ bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 
 bench-generation: .bench/bin/lm_eval ## Generation and option scoring against the plain loop and lm-eval
 	PYTHONPATH=. .bench/bin/python benchmarks/generation.py
+
+bench-asset: $(VENV)/demo.stamp ## Generating through the asset against the engine alone
+	PYTHONPATH=. $(BIN)/python benchmarks/through_the_asset.py
 
 bench-statistics: $(VENV)/test.stamp ## ROUGE, BERTScore and resampling against the packages they come from
 	PYTHONPATH=. $(BIN)/python benchmarks/rouge.py
