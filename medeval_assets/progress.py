@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 _log = logging.getLogger(__name__)
@@ -32,31 +33,56 @@ class Progress(Protocol):
 
 
 class Pace:
-    """How fast prompts are answered, and how long the rest will take. Prompts that cost nothing say nothing of it."""
+    """How fast prompts are answered, and how long the rest will take.
+
+    Only the time counts in which prompts were open, and prompts that cost nothing say nothing. A model may be loaded
+    before the first batch of a stretch, so that one counts only as long as nothing better is known.
+    """
 
     def __init__(self) -> None:
-        self._left = self._computed = self._tokens = 0
-        self._since: float | None = None
+        self._left = 0
+        self._mark = 0.0
+        self._is_first = True
+        self._first = _Measured()
+        self._others = _Measured()
 
     def started(self, total: int) -> None:
+        if self._left == 0:
+            self._mark, self._is_first = time.monotonic(), True
         self._left += total
-        if self._since is None:
-            self._since = time.monotonic()
 
     def advanced(self, count: int, tokens: int) -> None:
+        now = time.monotonic()
         self._left -= count
         if tokens:
-            self._computed += count
-            self._tokens += tokens
+            (self._first if self._is_first else self._others).add(count, tokens, now - self._mark)
+            self._is_first = False
+        self._mark = now
 
     def __str__(self) -> str:
-        """Such as `1,234 tokens/s, 0:05:10 left`; empty before anything was computed."""
-        if not self._tokens or self._since is None:
+        """Such as `1,234 tokens/s, 0:05:10 left`; without the second half at the end, empty before the first batch."""
+        known = self._others if self._others.tokens else self._first
+        if not known.tokens:
             return ""
-        seconds = max(time.monotonic() - self._since, 1e-6)
-        left = round(seconds / self._computed * self._left)
+        seconds = max(known.seconds, 1e-6)
+        pace = f"{known.tokens / seconds:,.0f} tokens/s"
+        if self._left <= 0:
+            return pace
+        left = round(seconds / known.prompts * self._left)
         hours, minutes = divmod(left // 60, 60)
-        return f"{self._tokens / seconds:,.0f} tokens/s, {hours}:{minutes:02}:{left % 60:02} left"
+        return f"{pace}, {hours}:{minutes:02}:{left % 60:02} left"
+
+
+@dataclass
+class _Measured:
+    prompts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, prompts: int, tokens: int, seconds: float) -> None:
+        self.prompts += prompts
+        self.tokens += tokens
+        self.seconds += seconds
 
 
 class LoggedProgress:
