@@ -149,7 +149,7 @@ def show_plan(plan: Plan) -> None:
     absent = ", ".join(model.model for model in plan.models if model.state == "not here")
     if absent:
         out.print(f"Not here, so not planned: {absent}.", markup=False, highlight=False, soft_wrap=True)
-    if plan.nothing_to_do:
+    if all(table.state == "fresh" for table in plan.tables):
         out.print("Nothing to do: every table is fresh.")
     if any(cell.cost and cell.cost.to_ask for model in plan.models for cell in model.cells):
         err.print(

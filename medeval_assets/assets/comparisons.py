@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import keep_recipe, table_metadata
+from medeval_assets.assets.materialization import keep, table_metadata
 from medeval_assets.comparisons.lake_comparisons import MARGIN
 from medeval_assets.errors import MedevalError
 from medeval_assets.recipes.comparisons import CODE_VERSION, comparisons_recipe
@@ -47,7 +47,7 @@ def comparisons(context: dg.AssetExecutionContext, home: Home, config: Compariso
 def _make(home: Home, margin: float, run_id: str) -> dict[str, Any]:
     """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
-    table = keep_recipe(lake, comparisons_recipe(lake, home.models(), margin), run_id=run_id)
+    table = keep(lake, comparisons_recipe(lake, home.models(), margin), run_id=run_id)
     return table_metadata(lake, replace(table, metadata=_pages(lake.rows(table.record.key))))
 
 

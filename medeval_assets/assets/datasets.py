@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.partitions import TASKS
 from medeval_assets.recipes.datasets import CODE_VERSION, dataset_recipe
 from medeval_assets.resources import Home
@@ -26,6 +26,6 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
     lake = home.open_lake()
 
     def make(key: str) -> Table:
-        return keep_recipe(lake, dataset_recipe(all_tasks()[key], home.settings), run_id=context.run_id)
+        return keep(lake, dataset_recipe(all_tasks()[key], home.settings), run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

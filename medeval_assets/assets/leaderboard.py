@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import keep_recipe, table_metadata
+from medeval_assets.assets.materialization import keep, table_metadata
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.metrics.available import available_metrics
@@ -46,7 +46,7 @@ def _make(home: Home, run_id: str) -> dict[str, Any]:
     """Keep the table; returns what the UI shows of it."""
     lake = home.open_lake()
     recipe = leaderboard_recipe(lake, list(home.models()), home.settings)
-    table = keep_recipe(lake, recipe, run_id=run_id)
+    table = keep(lake, recipe, run_id=run_id)
     return table_metadata(lake, replace(table, metadata=_pages(home, len(recipe.like))))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,10 +16,9 @@ import dagster as dg
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.errors import MedevalError
-from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
-from medeval_assets.lake.lineage_record import Derivation, LineageRecord
-from medeval_assets.lake.recipe import Recipe, Rows
+from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.lake.recipe import Recipe
 
 _PREVIEW_ROWS = 3
 _PREVIEW_CHARACTERS = 400
@@ -38,23 +37,10 @@ Made = tuple[str, Callable[[], Table]]
 """A partition, and what makes its table or raises."""
 
 
-def keep_recipe(lake: Lake, recipe: Recipe, *, run_id: str) -> Table:
+def keep(lake: Lake, recipe: Recipe, *, run_id: str) -> Table:
     """Make the table, unless the one that is there has the same derivation."""
     fresh = recipe.fresh(lake)
     return Table(fresh or recipe.make(lake, run_id=run_id), reused=fresh is not None)
-
-
-def keep(
-    lake: Lake,
-    key: LakeKey,
-    derivation: Derivation,
-    rows: Callable[[], Rows],
-    *,
-    run_id: str,
-    like: Sequence[LineageRecord] = (),
-) -> Table:
-    """Likewise, from the parts of a recipe."""
-    return keep_recipe(lake, Recipe(key, derivation, rows, like), run_id=run_id)
 
 
 def each(keys: Iterable[str], make: Callable[[str], Table]) -> Iterator[Made]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.lake.lake import Lake
 from medeval_assets.metrics.intact import INTACT
 from medeval_assets.metrics.metric import CLUE, CORRECTED
@@ -30,7 +30,7 @@ def metric_tables(context: dg.AssetExecutionContext, home: Home) -> None:
 
     def make(key: str) -> Table:
         cell = lake_key("metric_tables", key)
-        table = keep_recipe(lake, metric_table_recipe(lake, cell.model, cell.task), run_id=context.run_id)
+        table = keep(lake, metric_table_recipe(lake, cell.model, cell.task), run_id=context.run_id)
         return replace(table, metadata=_numbers(lake, table))
 
     materialize_each(context, lake, each(context.partition_keys, make))

@@ -5,7 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.partitions import TASKS
 from medeval_assets.recipes.prompt_sets import CODE_VERSION, prompt_set_recipe
 from medeval_assets.resources import Home
@@ -34,6 +34,6 @@ def prompt_sets(context: dg.AssetExecutionContext, home: Home, config: PromptCon
 
     def make(key: str) -> Table:
         recipe = prompt_set_recipe(lake, all_tasks()[key], home.settings, config.prompts)
-        return keep_recipe(lake, recipe, run_id=context.run_id)
+        return keep(lake, recipe, run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

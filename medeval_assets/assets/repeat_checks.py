@@ -12,6 +12,7 @@ from medeval_assets.engines.repeat import on_other_engines, repeats
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.lake.recipe import Recipe
 from medeval_assets.metrics.available import available_metrics, scoring_identity
 from medeval_assets.metrics.repeatability import repeat_rows
 from medeval_assets.partitions import GRID, gpu_tags, lake_key
@@ -63,8 +64,7 @@ def repeat_checks(context: dg.AssetExecutionContext, home: Home, config: RepeatC
             metrics = available_metrics(task, home.settings)
             return repeat_rows(task, metrics, examples_of(lake.rows(dataset.key)), first, variants)
 
-        return keep(
-            lake,
+        recipe = Recipe(
             cell,
             Derivation(
                 code_version=CODE_VERSION,
@@ -77,8 +77,8 @@ def repeat_checks(context: dg.AssetExecutionContext, home: Home, config: RepeatC
                 model=asdict(engines[0].identity),
             ),
             rows,
-            run_id=context.run_id,
             like=[dataset, prompts, generations],
         )
+        return keep(lake, recipe, run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, each, keep_recipe, materialize_each
+from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.partitions import GRID, lake_key
 from medeval_assets.recipes.scores import CODE_VERSION, scores_recipe
 from medeval_assets.resources import Home
@@ -26,6 +26,6 @@ def scores(context: dg.AssetExecutionContext, home: Home) -> None:
     def make(key: str) -> Table:
         cell = lake_key("scores", key)
         recipe = scores_recipe(lake, cell.model, all_tasks()[cell.task], home.settings)
-        return keep_recipe(lake, recipe, run_id=context.run_id)
+        return keep(lake, recipe, run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))
