@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,23 +84,44 @@ def load_model(setup: EngineSetup, auto_class: str) -> Any:
         raise _quantized_without_package(setup, error) or _unusable(
             folder, "its model cannot be loaded", error
         ) from error
-    # The library fills such weights with random numbers and goes on.
-    unfilled = sorted({str(name) for kind in ("missing_keys", "mismatched_keys") for name in report[kind]})
-    if unfilled:
-        shown = ", ".join(unfilled[:_MISSING_SHOWN]) + (" …" if len(unfilled) > _MISSING_SHOWN else "")
-        raise BadInput(
-            [
-                Problem(
-                    str(folder),
-                    f"the weights lack {len(unfilled)} tensors that the config asks for: {shown}",
-                    "Get config and weights from the same release.",
-                )
-            ]
-        )
+    _require_filled(folder, report)
     if setup.adapter is not None:
         model = with_adapter(model, setup.adapter, f"adapter of {setup.key}")
     use_onednn(model)
     return model.eval()
+
+
+def require_whole(setup: EngineSetup, auto_class: str) -> None:
+    """BadInput where files are missing, or the weights lack tensors that the config asks for. Nothing is loaded.
+
+    For engines that do not look themselves. Where `transformers` cannot build the model, or it is quantized, the
+    tensors are not compared.
+    """
+    require_weights(setup.folder)
+    if getattr(load_config(setup.folder, setup.needs), "quantization_config", None) is not None:
+        return
+    try:
+        _, report = getattr(_library(), auto_class).from_pretrained(
+            setup.folder,
+            device_map="meta",
+            use_safetensors=True,
+            trust_remote_code=setup.needs.remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception:
+        return
+    _require_filled(setup.folder, report)
+
+
+def _require_filled(folder: Path, report: Mapping[str, Iterable[Any]]) -> None:
+    """BadInput where a loading report names tensors that no file had: the library fills them with random numbers."""
+    unfilled = sorted({str(name) for kind in ("missing_keys", "mismatched_keys") for name in report[kind]})
+    if not unfilled:
+        return
+    shown = ", ".join(unfilled[:_MISSING_SHOWN]) + (" …" if len(unfilled) > _MISSING_SHOWN else "")
+    what = f"the weights lack {len(unfilled)} tensors that the config asks for: {shown}"
+    raise BadInput([Problem(str(folder), what, "Get config and weights from the same release.")])
 
 
 def require_weights(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medeval_assets.engines.checkpoint import load_config, load_tokenizer, require_weights
+from medeval_assets.engines.checkpoint import load_config, load_tokenizer, require_whole
 from medeval_assets.engines.ending import Ending, end_tokens
 from medeval_assets.engines.engine_setup import EngineSetup
 from medeval_assets.engines.overheard import Overheard
@@ -136,7 +136,8 @@ class VllmEngine:
         """The engine of a checkpoint folder. BadInput where it cannot be loaded."""
         tokenizer: Any = load_tokenizer(setup.folder, setup.needs)
         stopping = end_tokens(_generation_config(setup), tokenizer)
-        require_weights(setup.folder)
+        # vLLM leaves weights that no file has as they lie in memory.
+        require_whole(setup, "AutoModelForCausalLM")
         with Overheard() as overheard, _Processes() as processes:
             llm = _load(setup, overheard)
         processes.when_one_ends(llm.llm_engine.engine_core.outputs_queue.put)
