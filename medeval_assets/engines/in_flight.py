@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -16,6 +17,9 @@ _T = TypeVar("_T")
 
 IN_A_ROW = 8
 """Requests without an answer, none between them with one, after which the server is not asked for the rest."""
+
+A_TURN = 0.5
+"""Seconds after which whoever reads has a turn, also where no answer has come."""
 
 Ask = Callable[[Request], Awaitable[Answer]]
 
@@ -33,22 +37,27 @@ class InFlight:
     def answers(self, requests: Sequence[Request], begin: Callable[[], Awaitable[Ask]]) -> Iterator[Batch]:
         """Each request with its one answer, in the order in which they come; what is there is handed on together.
 
+        A batch may be empty: whoever reads has a turn every half second, and may stop then.
         begin: makes ready what asks a request; called once, with the server open.
         What the server refuses or does not answer is an answer of that kind. Whatever else `begin` or asking raises is
         raised here after the answers that had come. Who stops reading takes the requests that are left back.
         """
+        if not requests:
+            return
         come: queue.SimpleQueue[tuple[Request, Answer] | None] = queue.SimpleQueue()
         with _event_loop() as loop:
             asking = asyncio.run_coroutine_threadsafe(self._ask_all(requests, begin, come.put), loop)
             asking.add_done_callback(lambda _: come.put(None))
             over = False
             while not over:
-                items = [come.get()]
-                while not come.empty():
-                    items.append(come.get())
+                items = []
+                with contextlib.suppress(queue.Empty):
+                    items.append(come.get(timeout=A_TURN))
+                    while True:
+                        items.append(come.get_nowait())
                 batch = [item for item in items if item is not None]
                 over = len(batch) < len(items)
-                if batch:
+                if batch or not over:
                     yield batch
             asking.result()
 

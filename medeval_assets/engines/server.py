@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -230,7 +230,7 @@ class Server:
             raise RuntimeError("the server is not open")
         content = bytearray()
         async with self._session.request(
-            method, url, json=body, allow_redirects=False, **_through_proxy(url)
+            method, url, json=body, allow_redirects=False, **self._through_proxy(url)
         ) as response:
             most = bound if response.status == 200 else _OF_AN_ERROR
             async for chunk in response.content.iter_chunked(2**16):
@@ -296,6 +296,21 @@ class Server:
             case _:
                 return "the connection was lost"
 
+    def _through_proxy(self, url: str) -> dict[str, Any]:
+        """The proxy that the environment asks for. (The library's own way reads .netrc too, and fails beside a key.)"""
+        scheme, _, rest = url.partition("://")
+        proxies = getproxies()
+        proxy = proxies.get(scheme.lower()) or proxies.get("all")
+        if not proxy or proxy_bypass(rest.partition("/")[0]):
+            return {}
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        if parts.scheme not in {"http", "https"}:
+            what = f"the environment asks for a proxy that speaks {parts.scheme}"
+            remedy = f"Set {scheme.upper()}_PROXY to an HTTP proxy, or NO_PROXY to the server's host."
+            raise BadInput([Problem(self._where, what, remedy)])
+        login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        return {"proxy": urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), "proxy_auth": login}
+
     def _not_secure(self, why: str, remedy: str) -> BadInput:
         return BadInput([Problem(self._where, f"no secure connection to the server {self.name}: {why}", remedy)])
 
@@ -309,18 +324,6 @@ def _headers(where: str) -> dict[str, str]:
         what = f"the key in {name} has characters that no key has"
         raise BadInput([Problem(where, what, "Copy it again: one line of letters, digits and signs.")])
     return {"Authorization": f"Bearer {key}"}
-
-
-def _through_proxy(url: str) -> dict[str, Any]:
-    """The proxy that the environment asks for. (The library's own way also reads .netrc, which fails beside a key.)"""
-    scheme, _, rest = url.partition("://")
-    proxies = getproxies_environment()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(rest.partition("/")[0], proxies):
-        return {}
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    login = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return {"proxy": urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), "proxy_auth": login}
 
 
 def _fault(status: int, content: bytes) -> Fault:

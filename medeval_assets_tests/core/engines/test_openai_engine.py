@@ -709,6 +709,37 @@ def test_the_environments_proxy_is_used_and_no_netrc(
     assert {one.headers["Proxy-Authorization"] for one in served.received} == {"Basic bWU6c2VjcmV0"}
 
 
+def test_a_proxy_of_another_kind_is_told(
+    served: ScriptedServer, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("all_proxy", "socks5://me:secret@127.0.0.1:1")
+    with pytest.raises(BadInput, match="a proxy that speaks socks5") as told:
+        engine_of(served, tiny_checkpoint)
+    assert "secret" not in str(told.value)
+    assert served.received == []
+
+
+def test_whoever_reads_has_a_turn_while_the_server_hangs(
+    served: ScriptedServer, tiny_checkpoint: Path, asked: list[Request]
+) -> None:
+    served.script = probe_left_alone(lambda received, reply: reply.hang())
+    answering = engine_of(served, tiny_checkpoint).answer(asked)
+    assert isinstance(answering, Generator)
+    assert next(answering) == next(answering) == []
+    answering.close()
+    assert not any(thread.name == "requests in flight" for thread in threading.enumerate())
+
+
+def test_where_nothing_is_left_nothing_is_sent(
+    served: ScriptedServer, tiny_checkpoint: Path, asked: list[Request]
+) -> None:
+    engine = engine_of(served, tiny_checkpoint)
+    assert answers_of(engine, asked, [request.key for request in asked]) == {}
+    assert {one.method for one in served.received} == {"GET"}
+
+
 def test_who_stops_reading_leaves_nothing_behind(
     served: ScriptedServer, tiny_checkpoint: Path, asked: list[Request]
 ) -> None:
