@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -296,7 +297,7 @@ def main() -> None:
         scored = in_turn(
             {"engine": ours.scores} | {name: one.scores for name, one in others.items()}, work, given.rounds
         )
-        report(scored, lambda found, base=scored["engine"][2]: f"largest difference: {apart(base, found):.1e}")
+        report(scored, partial(agreement_of_scores, scored["engine"][2]))
 
     if given.each and "lm-eval" in others:
         work = work_of(all_tasks(), renderer, given.context, given.each, settings)
@@ -339,6 +340,10 @@ def same(texts: Texts, others: Texts) -> int:
 
 def apart(scores: Scores, others: Scores) -> float:
     return max(abs(one - other) for name in scores for one, other in zip(scores[name], others[name], strict=True))
+
+
+def agreement_of_scores(scores: Scores, others: Scores) -> str:
+    return f"largest difference: {apart(scores, others):.1e}"
 
 
 def report(timed: Mapping[str, tuple[float, float, _Result]], agreement: Callable[[_Result], str]) -> None:

@@ -15,9 +15,10 @@ import argparse
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
@@ -101,10 +102,10 @@ class Platform:
         self._run(evaluate_model.name, tags, config, [dg.AssetKey("generations")])
 
     def _run(
-        self, job: str, tags: dict[str, str], config: dict[str, object], selection: list[dg.AssetKey] | None
+        self, job: str, tags: Mapping[str, str], config: Mapping[str, Any], selection: list[dg.AssetKey] | None
     ) -> None:
         self._definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, tags=tags, run_config={**QUIET, **config}, asset_selection=selection
+            instance=self.instance, tags=dict(tags), run_config={**QUIET, **config}, asset_selection=selection
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# What torch's allocator for the CPU and the standard library's say; neither has an error of its own.
-_WORDS = ("not enough memory", "can't allocate memory", "std::bad_alloc")
+# What torch's allocator for the CPU, the standard library's and oneDNN say; none of them has an error of its own.
+_WORDS = ("not enough memory", "can't allocate memory", "std::bad_alloc", "could not create a primitive")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ import json
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from medeval_assets.engines.checkpoint import load_model
 from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.errors import BadInput
 
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "gptqmodel": {"quant_method": "gptq", "bits": 4, "group_size": 32},
     "gptqmodel for awq": {"quant_method": "awq", "bits": 4, "group_size": 32},
     "compressed-tensors": {"quant_method": "compressed-tensors", "config_groups": {}},
