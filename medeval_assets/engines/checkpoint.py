@@ -100,8 +100,10 @@ def require_whole(setup: EngineSetup, auto_class: str) -> None:
     require_weights(setup.folder)
     if getattr(load_config(setup.folder, setup.needs), "quantization_config", None) is not None:
         return
+    library = _library()
+    library.utils.logging.disable_progress_bar()
     try:
-        _, report = getattr(_library(), auto_class).from_pretrained(
+        _, report = getattr(library, auto_class).from_pretrained(
             setup.folder,
             device_map="meta",
             use_safetensors=True,
