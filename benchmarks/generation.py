@@ -1,6 +1,6 @@
 """How fast prompts are answered and options scored: the engine, the loop everybody writes, and `lm-eval`.
 
-Run: python benchmarks/generation.py [CHECKPOINT_FOLDER] [--prompts N] [--each N] [--rounds N] [--torch-kernels]
+Run: python benchmarks/generation.py [CHECKPOINT_FOLDER] [--prompts N] [--each N] [--rounds N] [--work KIND…]
 Four kinds of work: free text, options of a few tokens, options of 10 to 40 tokens, and the whole suite: every task, its
 answers and its options. The suite is asked of a loaded checkpoint as an evaluation asks it, journal included; `lm-eval`
 gets the same prompts, rendered already, with the same decoding. Every model is loaded before the clock starts.
@@ -29,7 +29,7 @@ from medeval_assets.catalog.chat_template import chat_template_text
 from medeval_assets.catalog.checkpoint_source import resolve
 from medeval_assets.catalog.model_spec import EngineNeeds, ModelSpec
 from medeval_assets.catalog.models_file import read_models
-from medeval_assets.engines.checkpoint import load_tokenizer
+from medeval_assets.engines.checkpoint import load_model, load_tokenizer
 from medeval_assets.engines.engine_setup import EngineSetup, engine_setup
 from medeval_assets.engines.generations import prepare
 from medeval_assets.engines.loaded_checkpoint import LoadedCheckpoint
@@ -50,6 +50,8 @@ SCORED = ("mednli", "pubmedqa")
 SCORED_LONG = ("mednli", "pubmedqa", "medqa")
 LONG_TEXTS = ("meqsum", "problem_summary")
 LONG_OPTIONS = 5
+PAGES = 64
+WORK = ("answered", "short", "long", "suite")
 
 _Result = TypeVar("_Result")
 
@@ -188,6 +190,37 @@ class PlainLoop:
         return {example_id: tuple(found) for example_id, found in values.items()}
 
 
+class ContinuousBatching:
+    """The one of `transformers`: prompts join and leave the batch at every step, keys and values lie in pages."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model, self._tokenizer = model, tokenizer
+
+    def answers(self, work: Sequence[Work]) -> Texts:
+        import transformers
+
+        library: Any = transformers
+        settings = library.GenerationConfig(
+            max_new_tokens=max(one.request.decoding.max_new_tokens for one in work),
+            do_sample=False,
+            eos_token_id=self._tokenizer.eos_token_id,
+            pad_token_id=self._tokenizer.eos_token_id,
+        )
+        # Left to itself it takes nearly all memory that the machine has, whoever uses it.
+        limits = library.ContinuousBatchingConfig(num_blocks=PAGES, max_batch_tokens=1024)
+        names = {one.request.token_ids: name_of(one.request) for one in work}
+        found = self._model.generate_batch(
+            inputs=[list(token_ids) for token_ids in names],
+            generation_config=settings,
+            continuous_batching_config=limits,
+            progress_bar=False,
+        )
+        return {
+            names[tuple(one.prompt_ids)]: self._tokenizer.decode(one.generated_tokens, skip_special_tokens=True)
+            for one in found.values()
+        }
+
+
 class LmEval:
     """The `hf` backend of `lm-eval`, given the same model and tokenizer."""
 
@@ -247,16 +280,22 @@ def in_turn(
     return found
 
 
-def main() -> None:
+def given_arguments() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("checkpoint", nargs="?", type=Path, help=f"folder; default: the catalog's {DEMO}")
     arguments.add_argument("--prompts", type=int, default=12, help="of each task whose answers or options are timed")
-    arguments.add_argument("--each", type=int, default=2, help="prompts of each task of the suite; 0 leaves it out")
+    arguments.add_argument("--each", type=int, default=2, help="prompts of each task of the suite")
     arguments.add_argument("--context", type=int, default=2048, help="most tokens of a prompt of the suite")
     arguments.add_argument("--batch-size", type=int, default=8, help="of the loop and of lm-eval")
     arguments.add_argument("--rounds", type=int, default=2, help="turns; the fastest of each counts")
+    arguments.add_argument("--work", nargs="+", choices=WORK, default=WORK, help="which kinds; default: all")
+    arguments.add_argument("--continuous", action="store_true", help="answer with continuous batching, too")
     arguments.add_argument("--torch-kernels", action="store_true", help="the engine multiplies as torch does")
-    given = arguments.parse_args()
+    return arguments.parse_args()
+
+
+def main() -> None:
+    given = given_arguments()
     settings = Settings.from_environment()
     keep_libraries_at_home(settings.home)
 
@@ -279,14 +318,18 @@ def main() -> None:
     kernels = "torch's own" if given.torch_kernels else "oneDNN where they apply"
     print(f"{folder.name}, {plain.dtype}, {plain.device}; the engine's kernels: {kernels}")
 
-    work = work_of(ANSWERED, renderer, given.context, given.prompts, settings)
-    print(f"\n{len(work)} prompts answered ({', '.join(ANSWERED)})")
-    answered = in_turn(
-        {"engine": ours.answers} | {name: one.answers for name, one in others.items()}, work, given.rounds
-    )
-    report(answered, lambda texts: f"same text: {same(answered['engine'][2], texts)} of {len(work)}")
+    if "answered" in given.work:
+        work = work_of(ANSWERED, renderer, given.context, given.prompts, settings)
+        print(f"\n{len(work)} prompts answered ({', '.join(ANSWERED)})")
+        asked = {"engine": ours.answers} | {name: one.answers for name, one in others.items()}
+        if given.continuous:
+            asked["continuous"] = ContinuousBatching(load_model(setup, "AutoModelForCausalLM"), tokenizer).answers
+        answered = in_turn(asked, work, given.rounds)
+        report(answered, lambda texts: f"same text: {same(answered['engine'][2], texts)} of {len(work)}")
 
     for what, names in (("short", SCORED), ("long", SCORED_LONG)):
+        if what not in given.work:
+            continue
         work = work_of(names, renderer, given.context, given.prompts, settings)
         if what == "long":
             work = with_long_options(work, renderer, settings)
@@ -299,7 +342,7 @@ def main() -> None:
         )
         report(scored, partial(agreement_of_scores, scored["engine"][2]))
 
-    if given.each and "lm-eval" in others:
+    if "suite" in given.work and "lm-eval" in others:
         work = work_of(all_tasks(), renderer, given.context, given.each, settings)
         tokens = sum(len(one.request.token_ids) for one in work)
         print(f"\nthe suite: {len(all_tasks())} tasks, {len(work)} prompts of {tokens} tokens in all")

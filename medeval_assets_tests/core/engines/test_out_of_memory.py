@@ -29,8 +29,8 @@ setup = engine_setup("tiny", folder, "causal", EngineNeeds(gpus=0))
 engine = TransformersEngine(load_model(setup, "AutoModelForCausalLM"), load_tokenizer(folder, setup.needs), 10**6)
 
 def request(number, options, task="a"):
-    drawn = torch.randint(10, 260, (400 if number == 60 else 460,), generator=torch.Generator().manual_seed(number)).tolist()
-    prompt = tuple(drawn)
+    length, drawing = 400 if number == 60 else 460, torch.Generator().manual_seed(number)
+    prompt = tuple(torch.randint(10, 260, (length,), generator=drawing).tolist())
     return Request(f"e{number:02}", prompt, Decoding(3), options, prompt, task)
 
 asked = [request(number, ((20, 21, 22), (30, 31))) for number in range(48)]
