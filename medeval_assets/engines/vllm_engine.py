@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -173,6 +174,7 @@ class VllmEngine:
 
         A batch may be empty: whoever asks has a turn every half second, also where no answer is finished.
         """
+        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         left = iter(sorted((request for request in requests if request.key not in done), key=_order))
@@ -199,6 +201,10 @@ class VllmEngine:
             if finished:
                 yield finished
             raise EngineDied(self._last_words()) from error
+        except VLLMValidationError as error:
+            reason = next(iter(str(error).splitlines()), "").rstrip(".")
+            remedy = "Check that tokenizer and weights are of the same release and that `engine.context` suits them."
+            raise BadInput([Problem("vLLM", f"it refuses a prompt ({reason})", remedy)]) from error
         finally:
             if queue:
                 self._engine.abort_request(list(queue))
@@ -238,12 +244,10 @@ class _Processes:
         import psutil
 
         self._started = [one for one in multiprocessing.active_children() if one not in self._before]
-        self._below = [
-            below
-            for one in self._started
-            if one.pid is not None and psutil.pid_exists(one.pid)
-            for below in psutil.Process(one.pid).children(recursive=True)
-        ]
+        self._below: list[Any] = []
+        for one in self._started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._below += psutil.Process(one.pid).children(recursive=True)
 
     def when_one_ends(self, tell: Callable[[Exception], None]) -> None:
         """Tell whoever waits for its answers: of a process that was killed vLLM lets them wait for ever."""

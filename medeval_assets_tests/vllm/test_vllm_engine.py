@@ -13,6 +13,7 @@ from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.protocol import Answer, Engine, Key, Request
 from medeval_assets.engines.transformers_engine import TransformersEngine
 from medeval_assets.engines.vllm_engine import READ_AT_ONCE, VllmEngine
+from medeval_assets.errors import BadInput
 from medeval_assets_tests.vllm.conftest import CONTEXT, RequestsOf
 
 pytestmark = pytest.mark.vllm
@@ -211,6 +212,14 @@ def test_who_stops_asking_leaves_nothing_behind(engine: VllmEngine, tokenizer: A
     assert not engine._engine.has_unfinished_requests()
     again = text_request(tokenizer, "What is a fever?", 3, name="again")
     assert answers_of(engine, [again])[again.key].generated_tokens == 3
+
+
+def test_a_prompt_that_vllm_refuses_is_told_in_words_and_harms_no_other(engine: VllmEngine, tokenizer: Any) -> None:
+    good = text_request(tokenizer, "What is a fever?", 3)
+    for tokens in ((7,) * (CONTEXT + 5), (len(tokenizer) + 5_000_000,)):
+        with pytest.raises(BadInput, match="it refuses a prompt"):
+            list(engine.answer([good, replace(good, example_id="bad", token_ids=tokens)]))
+        assert answers_of(engine, [good])[good.key].generated_tokens == 3
 
 
 def test_the_identity_names_what_answered(engine: VllmEngine) -> None:
