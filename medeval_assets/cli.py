@@ -483,7 +483,7 @@ def _evaluate(
     model_keys: Sequence[str],
     task_names: Sequence[str] | None,
     limit: int | None,
-    prompts: str,
+    prompts: Literal["project", "clue"],
     as_json: bool,
     repeat: int | None = None,
 ) -> None:

@@ -5,9 +5,9 @@ Belongs here: which runs there are, in which order, and what became of them. Doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -23,6 +23,7 @@ from medeval_assets.partitions import grid_key, model_run_request, task_range_ta
 from medeval_assets.progress import Progress
 from medeval_assets.resources import Home, all_models
 from medeval_assets.settings import Settings, keep_libraries_at_home
+from medeval_assets.settled import Settled
 from medeval_assets.turns import Turns
 
 # The command line shows problems itself; Dagster's own lines go to the run's log, where the UI shows them.
@@ -55,10 +56,12 @@ def evaluate(
     *,
     progress: Progress,
     limit: int | None = None,
-    prompts: str = "project",
+    prompts: Literal["project", "clue"] = "project",
     repeat: int | None = None,
 ) -> Evaluation:
     """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
+
+    What would not change is not run.
 
     tasks: None is every task that the model can answer; see `engines.cell.cells_of`.
     repeat: how many prompts of each cell are asked again afterwards, while the model is still loaded; None: none.
@@ -76,16 +79,23 @@ def evaluate(
     ):
         add_model_partitions(instance, all_models(settings))
         runs = _Runs(definitions, instance, outcome, turns, stop)
-        ready: list[str] = []
+        settled = Settled(home, instance)
         cells = cells_of(models, tasks)
-        for group in task_ranges(task for _, task in cells):
-            ready += runs.tasks(group, prompts)
+        wanted = {task for _, task in cells}
+        ready = settled.tasks(wanted, prompts)
+        for group in task_ranges(wanted - ready):
+            ready.update(runs.tasks(group, prompts))
         for model in models:
-            for group in task_ranges(task for task in ready if (model.key, task) in cells):
-                evaluated = runs.model(model, group, limit)
-                if repeat is not None and model.source not in {"baseline", "generations"}:
-                    runs.repeats(model, evaluated, repeat)
-        runs.reports()
+            of_model = [task for task in ready if (model.key, task) in cells]
+            evaluated = settled.tasks_of(model, of_model, limit)
+            for task in evaluated:
+                progress.finished(f"{model.key} × {task}")
+            for group in task_ranges(set(of_model) - evaluated):
+                evaluated.update(runs.model(model, group, limit))
+            if repeat is not None and model.source not in {"baseline", "generations"}:
+                runs.repeats(model, evaluated, repeat)
+        if not settled.reports():
+            runs.reports()
     lake = home.open_lake()
     try:
         if lake.record(LakeKey("leaderboard")) is not None:
@@ -131,7 +141,7 @@ class _Runs:
         rest = self._survivors(result.run_id, ["generations", "scores", "metric_tables"], keys)
         return [task for neighbours in task_ranges(rest) for task in self.model(model, neighbours, limit)]
 
-    def repeats(self, model: ModelSpec, tasks: Sequence[str], examples: int) -> None:
+    def repeats(self, model: ModelSpec, tasks: Iterable[str], examples: int) -> None:
         """Ask the model again for some of the prompts of these tasks."""
         config = {"ops": {"repeat_checks": {"config": {"examples": examples}}}}
         for neighbours in task_ranges(tasks):

@@ -22,7 +22,7 @@ FLOORS = [
     {"recipes"},
     {"plan"},
     {"partitions", "resources"},
-    {"instance", "turns", "assets", "checks"},
+    {"instance", "turns", "settled", "assets", "checks"},
     {"automation"},
     {"definitions"},
     {"evaluation", "console"},
