@@ -87,7 +87,7 @@ def _engine(key: str, kind: str, needs: EngineNeeds, on_gpu: bool) -> EngineName
         return "transformers-encoder"
     installed = importlib.util.find_spec("vllm") is not None
     if needs.name == "vllm" and not installed:
-        remedy = "Install it into an environment of its own (`pip install 'medeval-assets[vllm]'`), or write `auto`."
+        remedy = "Install it into an environment of its own (`pip install '.[vllm]'`), or write `auto`."
         raise BadInput([Problem(where, "vLLM is not installed here", remedy)])
     if needs.name == "vllm" or (needs.name == "auto" and installed and on_gpu):
         return "vllm"
