@@ -131,14 +131,18 @@ def require_weights(folder: Path) -> None:
     _require(folder, "config.json", "*.safetensors")
 
 
-def _library() -> Any:
-    """`transformers`, whose threads on a CPU soon sleep where they wait for each other.
+def let_threads_sleep() -> None:
+    """Let torch's threads on a CPU soon sleep where they wait for each other. Called before torch is first imported.
 
     By default they spin: where another process wanted the same two cores, a decoding step took up to forty times as
     long. With this many turns it takes twice as long there, and alone no longer than before. GNU OpenMP, which torch
     brings on Linux, reads the setting when torch is first imported.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def _library() -> Any:
+    let_threads_sleep()
     import transformers
 
     return transformers

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from medeval_assets.catalog.checkpoint_folder import weight_files
 from medeval_assets.catalog.model_spec import EngineNeeds
-from medeval_assets.engines.checkpoint import load_config
+from medeval_assets.engines.checkpoint import let_threads_sleep, load_config
 from medeval_assets.errors import BadInput, Problem
 
 CONTEXT_WHERE_NOTHING_LIMITS_IT = 2048
@@ -65,6 +65,7 @@ def engine_setup(
 
 
 def gpu_is_present() -> bool:
+    let_threads_sleep()
     import torch
 
     return bool(torch.cuda.is_available())

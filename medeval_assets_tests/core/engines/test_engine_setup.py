@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,20 @@ def test_the_context_is_what_the_config_allows_and_no_more_than_wanted(
 def test_the_context_where_the_config_sets_no_limit(folder: Path, wanted: int | None, given: int) -> None:
     write_config(folder, remove=("max_position_embeddings",), model_type="bloom")
     assert setup_of(folder, gpus=0, context=wanted).context == given
+
+
+def test_threads_do_not_spin_whoever_imports_torch_first(tiny_checkpoint: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from medeval_assets.catalog.model_spec import EngineNeeds;"
+        "from medeval_assets.engines.engine_setup import engine_setup; assert 'torch' not in sys.modules;"
+        "sys.meta_path.insert(0, type('Watch', (), {'find_spec': staticmethod(lambda name, *_:"
+        " name == 'torch' and print(os.environ.get('GOMP_SPINCOUNT'), flush=True) or None)}));"
+        "engine_setup('tiny', Path(sys.argv[1]), 'causal', EngineNeeds())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    command = [sys.executable, "-c", script, str(tiny_checkpoint)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[0] == "1000"
 
 
 def test_auto_without_vllm(folder: Path) -> None:
