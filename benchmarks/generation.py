@@ -1,7 +1,7 @@
 """How fast prompts are answered and options scored: the engine, the loop everybody writes, and `lm-eval`.
 
 Run: python benchmarks/generation.py [CHECKPOINT_FOLDER] [--prompts N] [--each N] [--rounds N] [--work KIND…]
-Four kinds of work: free text, options of a few tokens, options of 10 to 40 tokens, and the whole suite: every task, its
+Four kinds of work: free text, options of a few tokens, options of about ten tokens and more, and the whole suite: every task, its
 answers and its options. The suite is asked of a loaded checkpoint as an evaluation asks it, journal included; `lm-eval`
 gets the same prompts, rendered already, with the same decoding. Every model is loaded before the clock starts.
 
