@@ -1,9 +1,10 @@
 """How fast prompts are answered and options scored: the engine, the loop everybody writes, and `lm-eval`.
 
 Run: python benchmarks/generation.py [CHECKPOINT_FOLDER] [--prompts N] [--each N] [--rounds N] [--work KIND…]
-Four kinds of work: free text, options of a few tokens, options of about ten tokens and more, and the whole suite: every task, its
-answers and its options. The suite is asked of a loaded checkpoint as an evaluation asks it, journal included; `lm-eval`
-gets the same prompts, rendered already, with the same decoding. Every model is loaded before the clock starts.
+Four kinds of work: free text, options of a few tokens, options of about ten tokens and more, and the whole suite: every
+task, its answers and its options. The suite is asked of a loaded checkpoint as an evaluation asks it, journal included;
+`lm-eval` gets the same prompts, rendered already, with the same decoding. Every model is loaded before the clock
+starts.
 
 All work on the same checkpoint, prompts, dtype, threads and device in one process, in turn; the fastest turn of each
 counts. The engine has a model of its own, because it lets oneDNN multiply on a CPU; `--torch-kernels` leaves that out.
