@@ -6,7 +6,10 @@ Concept: https://docs.dagster.io/deployment/oss/oss-instance-configuration
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -36,7 +39,25 @@ def prepare_instance(settings: Settings) -> None:
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The instance of MEDEVAL_HOME; close it, or use it as a context."""
     prepare_instance(settings)
-    return dg.DagsterInstance.get()
+    # Two processes that make Dagster's databases at the same moment spoil them.
+    with alone(settings.dagster):
+        instance = dg.DagsterInstance.get()
+        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            if storage is not None:
+                storage.alembic_version()
+    return instance
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """No other process is in here for the same folder meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def missing_partitions(instance: dg.DagsterInstance, models: dict[str, ModelSpec]) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from medeval_assets.instance import alone
 from medeval_assets.settings import Settings
 
 _POOL = "gpu"
@@ -41,7 +41,7 @@ class Turns:
     def __enter__(self) -> Turns:
         end_dead_runs(self._instance, self._folder)
         path = self._folder / uuid.uuid4().hex
-        with contextlib.ExitStack() as undo, _alone(self._folder):
+        with contextlib.ExitStack() as undo, alone(self._folder):
             self._runs = undo.enter_context(path.open("a", encoding="ascii"))
             fcntl.flock(self._runs, fcntl.LOCK_EX)
             undo.callback(path.unlink, missing_ok=True)
@@ -81,7 +81,7 @@ class Turns:
 
 def end_dead_runs(instance: dg.DagsterInstance, folder: Path) -> None:
     """Report the runs of processes that are gone as failed, and free their slots."""
-    with _alone(folder):
+    with alone(folder):
         for path in folder.iterdir():
             with path.open(encoding="ascii") as file:
                 try:
@@ -94,15 +94,3 @@ def end_dead_runs(instance: dg.DagsterInstance, folder: Path) -> None:
                         instance.report_run_failed(run, "The process that executed it is gone.")
                     instance.event_log_storage.free_concurrency_slots_for_run(run_id)
             path.unlink()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other process looks at the folder meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -225,7 +225,9 @@ def test_a_run_checks_the_templates_of_the_models_it_asked(platform: SmallPlatfo
 
 
 def test_every_asset_has_the_three_checks(platform: SmallPlatform) -> None:
-    graph = platform.definitions().resolve_asset_graph()
+    # In an instance of its own: Dagster would look up the one that another test used last.
+    with dg.DagsterInstance.ephemeral():
+        graph = platform.definitions().resolve_asset_graph()
     checked = {(key.asset_key.to_user_string(), key.name) for check in CHECKS for key in check.check_keys}
     names = ("not_empty", "ids_unique", "hash_consistent")
     expected = {(key.to_user_string(), name) for key in graph.get_all_asset_keys() for name in names}
