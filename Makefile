@@ -50,7 +50,7 @@ types: $(VENV)/test.stamp ## Static types
 
 # Two at a time, with a thread each: threads of one test that wait for those of the other take longer than one alone.
 unit: $(VENV)/test.stamp ## The tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not browser and not slow and not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not browser and not slow and not vllm"
 
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
