@@ -121,8 +121,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     yield Scene(folder, Evaluations(context, folder, MODELS, TASKS))
 
 
-# How many seconds after a phase has begun it is killed at most. A write is over before a thread that is to kill it runs:
-# it is killed where it begins, and, as SYNC, where all is written.
+# How many seconds after a phase has begun it is killed at most. A write is over before a thread that is to kill it
+# runs: it is killed where it begins, and, as SYNC, where all is written.
 _LENGTHS = {Phase.LOAD: 0.1, Phase.GENERATE: 0.05, Phase.JOURNAL: 0.0, Phase.PARQUET: 0.0, Phase.SYNC: 0.0}
 
 
