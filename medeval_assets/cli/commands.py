@@ -1,19 +1,14 @@
-"""`medeval`: the command line.
-
-Progress and messages go to stderr, results to stdout. Exit codes: 0 done, 1 found problems, 2 wrong use, and 128 + its
-number where a signal ended it (130 for Ctrl-C).
-"""
+"""`medeval tasks`, `models`, `fetch`, `dataset`, `prompts`, `evaluate`, `plan`, `demo`, `score`, `compare`, `ui`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -22,47 +17,25 @@ from rich.progress import Progress as Bars
 
 from medeval_assets.catalog.models_file import find_models
 from medeval_assets.catalog.quoted import quoted
-from medeval_assets.catalog.task_spec import Access, TaskSpec
+from medeval_assets.cli.app import (
+    AsJson,
+    Limit,
+    Models,
+    TaskName,
+    Tasks,
+    Wording,
+    app,
+    named_task,
+    notice_of_access,
+    wrong_use,
+)
 from medeval_assets.console import CellBars, err, out, show, show_leaderboard, show_plan, show_repeats
-from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
+from medeval_assets.errors import BadInput, Problem, nearest
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
 
 DEMO_LIMIT = 4
-
-app = typer.Typer(
-    name="medeval",
-    help="Evaluate biomedical language models against the general models they came from.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-Models = Annotated[list[str], typer.Option("--model", "-m", help="A model's key; give it again for more.")]
-Tasks = Annotated[
-    list[str] | None, typer.Option("--task", "-t", help="A task's key; give it again for more. Default: all.")
-]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="At most this many examples a task: a fixed, nested selection."),
-]
-TaskName = Annotated[str, typer.Argument(help="A task's key; `medeval tasks` lists them.")]
-Wording = Annotated[
-    Literal["project", "clue"],
-    typer.Option("--prompts", help="`project`, or `clue`: the benchmark's own, from the clone MEDEVAL_CLUE names."),
-]
-
-
-def main() -> NoReturn:
-    """Entry point: turns our errors into one message and an exit code."""
-    try:
-        app(standalone_mode=True)
-    except MedevalError as error:
-        _complain(error)
-        sys.exit(1)
-    sys.exit(0)
 
 
 @app.command()
@@ -114,7 +87,7 @@ def fetch(task: TaskName, as_json: AsJson = False) -> None:
     """Get a task's public files into MEDEVAL_SOURCES."""
     from medeval_assets.sources.fetching import fetch as fetch_files
 
-    spec = _task(task)
+    spec = named_task(task)
     err.print(f"{escape(spec.title)}: {escape(spec.licence)} ({escape(spec.homepage)})")
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -151,9 +124,9 @@ def dataset(task: TaskName) -> None:
     from medeval_assets.sources.dataset import read_dataset
     from medeval_assets.sources.example_rows import rows_of
 
-    spec = _task(task)
+    spec = named_task(task)
     data = read_dataset(spec, Settings.from_environment())
-    _notice_of_access(spec, data.synthetic)
+    notice_of_access(spec, data.synthetic)
     for row in rows_of(data.examples):
         sys.stdout.write(json.dumps({**row, "synthetic": data.synthetic}, ensure_ascii=False) + "\n")
 
@@ -175,11 +148,11 @@ def prompts(task: TaskName, wording: Wording = "project", limit: Limit = None) -
     from medeval_assets.prompts.wording import wording_for
     from medeval_assets.sources.dataset import read_dataset
 
-    spec = _task(task)
+    spec = named_task(task)
     settings = Settings.from_environment()
     data = read_dataset(spec, settings)
     asked = select(prompt_set(spec, data.examples, wording_for(spec, wording, settings)), limit)
-    _notice_of_access(spec, data.synthetic)
+    notice_of_access(spec, data.synthetic)
     for row in rows_of(asked):
         line = {name: row[name] for name in ("example_id", "prompt_sha256", "messages", "cue")}
         if spec.documents:
@@ -217,7 +190,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate models on tasks through Dagster, so that the UI shows it."""
-    with _wrong_use():
+    with wrong_use():
         find_tasks(task or [])
     if generations:
         answered = _register(model, generations, base, title, prompts)
@@ -245,7 +218,7 @@ def plan(
 
     settings = Settings.from_environment()
     keep_libraries_at_home(settings.home)
-    with _wrong_use():
+    with wrong_use():
         known = all_models(settings)
         specs = find_models(model, known) if model else list(known.values())
         names = [spec.name for spec in find_tasks(task)] if task else None
@@ -292,12 +265,12 @@ def score(
     from medeval_assets.sources.dataset import read_dataset
     from medeval_assets.statistics.metric_table import metric_table
 
-    spec = _task(task)
+    spec = named_task(task)
     settings = Settings.from_environment()
     metrics = available_metrics(spec, settings)
     profiles = {"all", *(metric.profile for metric in metrics)}
     if profile not in profiles:
-        with _wrong_use():
+        with wrong_use():
             raise BadInput(
                 [Problem(f"profile {quoted(profile)}", "there is no such profile", nearest(profile, profiles))]
             )
@@ -337,7 +310,7 @@ def compare(
     from medeval_assets.resources import all_models
 
     settings = Settings.from_environment()
-    with _wrong_use():
+    with wrong_use():
         model, base = (spec.key for spec in find_models([model, base], all_models(settings)))
         chosen = {spec.name: spec for spec in find_tasks(task)} if task else all_tasks()
     lake = Lake(settings.lake)
@@ -438,16 +411,6 @@ def _check_models(settings: Settings, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _task(name: str) -> TaskSpec:
-    with _wrong_use():
-        return find_tasks([name])[0]
-
-
-def _notice_of_access(task: TaskSpec, synthetic: bool) -> None:
-    if task.access is not Access.PUBLIC and not synthetic:
-        err.print(f"These rows are {task.access.value}: {escape(task.licence)}.")
-
-
 def _register(
     model_keys: Sequence[str], generations: Sequence[str], base: str, title: str, wording: Literal["project", "clue"]
 ) -> list[str]:
@@ -465,7 +428,7 @@ def _register(
         files[name] = Path(path).expanduser()
     settings = Settings.from_environment()
     models = all_models(settings)
-    with _wrong_use():
+    with wrong_use():
         chosen = [(task, files[task.name]) for task in find_tasks(list(files))]
         registration = Registration(model_keys[0], chosen, base, title)
         refuse_wrong_names(registration, models, settings)
@@ -490,7 +453,7 @@ def _evaluate(
     from medeval_assets.resources import all_models
 
     settings = Settings.from_environment()
-    with _wrong_use():
+    with wrong_use():
         specs = find_models(model_keys, all_models(settings))
         task_keys = [task.name for task in find_tasks(task_names)] if task_names else None
 
@@ -527,17 +490,3 @@ def _evaluate(
         for problem in outcome.problems:
             err.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
-
-
-@contextmanager
-def _wrong_use() -> Iterator[None]:
-    """An unknown name on the command line is wrong use, not a problem that was found."""
-    try:
-        yield
-    except BadInput as error:
-        _complain(error)
-        raise typer.Exit(2) from error
-
-
-def _complain(error: MedevalError) -> None:
-    err.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
