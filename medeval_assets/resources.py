@@ -28,17 +28,17 @@ class Home(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic only f
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Home:
-        return cls(home=str(settings.home), sources=str(settings.sources))
+        return cls(home=str(settings.home), sources=str(settings.sources), lake=settings.lake_url)
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=Path(self.home), sources=Path(self.sources))
+        return Settings(home=Path(self.home), sources=Path(self.sources), lake_url=self.lake)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         keep_libraries_at_home(self.settings.home)
 
     def open_lake(self) -> Lake:
-        return Lake(self.lake or self.settings.lake)
+        return Lake.of(self.settings)
 
     def models(self) -> dict[str, ModelSpec]:
         return all_models(self.settings)

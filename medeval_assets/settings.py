@@ -18,19 +18,25 @@ class Settings:
     home: everything that is written lies below it (lake, Dagster instance, demo checkpoints, hub downloads).
     sources: `<sources>/<task>/` holds a task's real files in their owner's format.
     bundled: the project's own `data/`: catalog, synthetic samples, reference values.
+    lake_url: where the tables are, as any fsspec URL; "" for `<home>/lake`.
     """
 
     home: Path
     sources: Path
     bundled: Path = _BUNDLED
+    lake_url: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """MEDEVAL_HOME (default: `.medeval` in the working folder) and MEDEVAL_SOURCES (default: `<home>/sources`)."""
+        """The folders and the lake that the environment names.
+
+        MEDEVAL_HOME: default `.medeval` in the working folder. MEDEVAL_SOURCES: default `<home>/sources`.
+        MEDEVAL_LAKE: any fsspec URL, default `<home>/lake`.
+        """
         values = os.environ if environment is None else environment
         home = Path(values.get("MEDEVAL_HOME") or ".medeval").expanduser().absolute()
         sources = Path(values.get("MEDEVAL_SOURCES") or home / "sources").expanduser().absolute()
-        return cls(home=home, sources=sources)
+        return cls(home=home, sources=sources, lake_url=values.get("MEDEVAL_LAKE") or "")
 
     @property
     def samples(self) -> Path:
@@ -38,6 +44,7 @@ class Settings:
 
     @property
     def lake(self) -> Path:
+        """The lake's folder where no `lake_url` says otherwise."""
         return self.home / "lake"
 
     @property

@@ -102,6 +102,8 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(columns),
         "file": dg.MetadataValue.path(lake.path(record.key)),
         "content_sha256": dg.MetadataValue.text(record.content_sha256),
+        "file_sha256": dg.MetadataValue.text(lake.file_sha256(record.key)),
+        "made": dg.MetadataValue.text(record.created_at),
         "data": dg.MetadataValue.text("synthetic samples" if record.synthetic else "real"),
         "access": dg.MetadataValue.text(record.access.value),
         "reused": dg.MetadataValue.bool(table.reused),

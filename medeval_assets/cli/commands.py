@@ -313,7 +313,7 @@ def compare(
     with wrong_use():
         model, base = (spec.key for spec in find_models([model, base], all_models(settings)))
         chosen = {spec.name: spec for spec in find_tasks(task)} if task else all_tasks()
-    lake = Lake(settings.lake)
+    lake = Lake.of(settings)
     inputs = scored_by_pairs(lake, chosen, [(model, base)])
     rows = comparison_rows(
         lake,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -57,19 +57,26 @@ class Derivation(_Frozen):
         return read_back
 
 
+RECORD_VERSION: Literal[1] = 1
+
+
 class LineageRecord(_Frozen):
     """The whole record. It holds no host names, user names, secrets or text of examples.
 
     content_sha256: hash of the logical table, the same however the Parquet file is encoded.
     access, licence, synthetic: follow the data from the source into every table derived from it.
     environment: engine, device and library versions; kept for the reader, no part of staleness.
+    record_version: of the record's own form; table_version: of the table's columns (`lake.migrations`).
     """
+
+    record_version: Literal[1] = RECORD_VERSION
 
     asset: str
     model: str = ""
     task: str = ""
     derivation: Derivation
     content_sha256: str
+    table_version: int = Field(default=1, ge=1)
     rows: int
     run_id: str
     created_at: str

@@ -66,7 +66,7 @@ class _Planning:
         self._limit = limit
         self._prompts = prompts
         self._progress = progress
-        self._lake = Overlay(settings.lake)
+        self._lake = Overlay.of(settings)
 
     def plan(self, chosen: Sequence[str], tasks: Sequence[str] | None) -> Plan:
         cells = cells_of([self._models[key] for key in chosen], tasks)

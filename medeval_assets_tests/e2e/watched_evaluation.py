@@ -22,7 +22,7 @@ from typing import Any
 from unittest.mock import patch
 
 from medeval_assets.engines.journal import Journal
-from medeval_assets.lake.lake import Lake
+from medeval_assets.lake import lake
 
 TOKENS_OF_A_BATCH = 1500
 """So few that every task is answered in many batches."""
@@ -158,7 +158,8 @@ def _evaluate(folder: Path, models: Sequence[str], tasks: Sequence[str], kill: K
             (model_under_test, "load_engine", Phase.LOAD),
             (engine, "_answer", Phase.GENERATE),
             (Journal, "write", Phase.JOURNAL),
-            (Lake, "_put_local", Phase.PARQUET),
+            (lake, "_write_local", Phase.PARQUET),
+            (lake, "_linked", Phase.PARQUET),
             (os, "fsync", Phase.SYNC),
         ):
             patches.enter_context(patch.object(target, name, watch.during(phase, getattr(target, name))))
