@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-kill test-umls test-vllm bench bench-generation bench-asset bench-statistics bench-reports bench-reevaluation bench-vllm clean
+.PHONY: help demo ui test lint format types unit test-browser test-kill test-umls test-vllm bench bench-generation bench-asset bench-statistics bench-reports bench-reevaluation bench-lineage bench-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,7 +48,7 @@ format: $(VENV)/test.stamp ## Mend what lint and format can mend
 types: $(VENV)/test.stamp ## Static types
 	$(BIN)/mypy
 
-# Two at a time, with a thread each: threads of one test that wait for those of the other take longer than one alone.
+# Two at a time, with a thread each, so that the threads of one test do not wait for those of the other.
 unit: $(VENV)/test.stamp ## The tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not browser and not slow and not vllm"
 
@@ -107,6 +107,11 @@ bench-reports: $(VENV)/test.stamp ## Leaderboard and comparisons of 10 to 200 mo
 
 bench-reevaluation: $(VENV)/test.stamp ## Evaluating again, and planning it, when nothing changed
 	PYTHONPATH=. $(BIN)/python benchmarks/reevaluation.py
+
+bench-lineage: $(VENV)/test.stamp ## Audit and trace of 10,000 cells, and what lineage adds to a write
+	PYTHONPATH=. $(BIN)/python benchmarks/audit.py
+	PYTHONPATH=. $(BIN)/python benchmarks/trace.py
+	PYTHONPATH=. $(BIN)/python benchmarks/lineage_overhead.py
 
 bench-vllm: .vllm/vllm.stamp ## vLLM through the platform against vLLM alone
 	PYTHONPATH=. .vllm/bin/python benchmarks/vllm_engine.py
