@@ -32,7 +32,7 @@ Table = tuple[str, str, Callable[[], Recipe]]
 
 
 class Settled:
-    """A run costs a hundred times what it costs to see that it would change nothing."""
+    """What would change nothing need not be run: seeing that costs far less than a run."""
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self._settings = home.settings
