@@ -74,7 +74,7 @@ class Settled:
     def _of_task(self, task: str, prompts: Literal["project", "clue"]) -> list[Table]:
         spec = all_tasks()[task]
         return [
-            ("datasets", task, lambda: dataset_recipe(spec, self._settings)),
+            ("datasets", task, lambda: dataset_recipe(spec, self._settings, self._lake)),
             ("prompt_sets", task, lambda: prompt_set_recipe(self._lake, spec, self._settings, prompts)),
         ]
 

@@ -26,6 +26,6 @@ def datasets(context: dg.AssetExecutionContext, home: Home) -> None:
     lake = home.open_lake()
 
     def make(key: str) -> Table:
-        return keep(lake, dataset_recipe(all_tasks()[key], home.settings), run_id=context.run_id)
+        return keep(lake, dataset_recipe(all_tasks()[key], home.settings, lake), run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

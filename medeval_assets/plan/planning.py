@@ -79,7 +79,7 @@ class _Planning:
         return Plan(self._limit, self._prompts, list(by_task.values()), by_model, self._reports(by_model))
 
     def _task(self, task: TaskSpec) -> TaskPlan:
-        datasets = self._made("datasets", lambda: dataset_recipe(task, self._settings))
+        datasets = self._made("datasets", lambda: dataset_recipe(task, self._settings, self._lake))
         if datasets.state == "blocked":
             return TaskPlan(task.name, datasets, TablePlan("prompt_sets", "blocked", problem=_NO_SOURCE))
         prompt_sets = self._made(

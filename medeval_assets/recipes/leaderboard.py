@@ -8,6 +8,7 @@ from dataclasses import asdict
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import Derivation, RawFileRecord
+from medeval_assets.lake.purged import records_or_proofs
 from medeval_assets.lake.recipe import Recipe
 from medeval_assets.reports.lake_leaderboard import evaluated_cells, leaderboard_rows
 from medeval_assets.reports.published import read_published
@@ -25,7 +26,7 @@ def leaderboard_recipe(lake: Lake, models: Sequence[str], settings: Settings) ->
     """
     cells = evaluated_cells(lake, all_tasks(), models)
     metrics = [record for records in cells.values() for record in records]
-    datasets = lake.records([LakeKey("datasets", task=task) for task in cells])
+    datasets = records_or_proofs(lake, [LakeKey("datasets", task=task) for task in cells])
     published = SourceFile(settings.bundled / "reference" / "published.csv")
     return Recipe(
         LakeKey("leaderboard"),

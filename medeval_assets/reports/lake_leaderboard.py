@@ -9,6 +9,7 @@ from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.lake.purged import purged
 from medeval_assets.reports.leaderboard import TAKEN_OVER, CellTable, leaderboard
 from medeval_assets.reports.published import Key, Published
 
@@ -30,7 +31,10 @@ def leaderboard_rows(
     cells: Mapping[str, Sequence[LineageRecord]],
     published: Mapping[Key, Published],
 ) -> list[dict[str, Any]]:
-    """The leaderboard's rows for the cells that `evaluated_cells` found. Their tasks' datasets are read for chance."""
+    """The leaderboard's rows for the cells that `evaluated_cells` found. Their tasks' datasets are read for chance.
+
+    Of a task whose dataset was purged, chance is what the leaderboard said before.
+    """
     tables: list[CellTable] = []
     for task, records in cells.items():
         rows: dict[str, list[dict[str, Any]]] = {record.model: [] for record in records}
@@ -44,7 +48,18 @@ def leaderboard_rows(
 
 def _chance(lake: Lake, task: str) -> float | None:
     """What guessing among the options gives on average; None for a task without options."""
+    if purged(lake, LakeKey("datasets", task=task)) is not None:
+        return _chance_before(lake, task)
     table = lake.read(LakeKey("datasets", task=task), ["options", "split"])
     rows = zip(table.column("options").to_pylist(), table.column("split").to_pylist(), strict=True)
     counts = [len(options) for options, split in rows if split == "test"]
     return sum(1 / count for count in counts) / len(counts) if counts and all(counts) else None
+
+
+def _chance_before(lake: Lake, task: str) -> float | None:
+    """What the current leaderboard says of the task's headline."""
+    if lake.record(LakeKey("leaderboard")) is None:
+        return None
+    table = lake.read(LakeKey("leaderboard"), ["task", "chance"])
+    rows = zip(table.column("task").to_pylist(), table.column("chance").to_pylist(), strict=True)
+    return next((chance for of, chance in rows if of == task and chance is not None), None)
