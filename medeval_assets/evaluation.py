@@ -92,7 +92,7 @@ def evaluate(
                 progress.finished(f"{model.key} × {task}")
             for group in task_ranges(set(of_model) - evaluated):
                 evaluated.update(runs.model(model, group, limit))
-            if repeat is not None and model.source not in {"baseline", "generations"}:
+            if repeat is not None and model.is_asked:
                 runs.repeats(model, evaluated, repeat)
         if not settled.reports():
             runs.reports()

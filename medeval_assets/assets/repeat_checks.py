@@ -1,26 +1,14 @@
 """`repeat_checks`: how far a model's metrics move when it is asked the same again."""
 
-from dataclasses import asdict
-
 import dagster as dg
 from pydantic import Field
 
 from medeval_assets.assets.materialization import Table, each, keep, materialize_each
 from medeval_assets.catalog.models_file import find_models
-from medeval_assets.engines.cell import questions_of
-from medeval_assets.engines.repeat import on_other_engines, repeats
-from medeval_assets.errors import BadInput, Problem
-from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lineage_record import Derivation
-from medeval_assets.lake.recipe import Recipe
-from medeval_assets.metrics.available import available_metrics, scoring_identity
-from medeval_assets.metrics.repeatability import repeat_rows
 from medeval_assets.partitions import GRID, gpu_tags, lake_key
+from medeval_assets.recipes.repeat_checks import CODE_VERSION, repeat_checks_recipe
 from medeval_assets.resources import Home
-from medeval_assets.sources.example_rows import examples_of
 from medeval_assets.tasks import all_tasks
-
-CODE_VERSION = "1"
 
 
 class RepeatConfig(dg.Config):
@@ -47,38 +35,9 @@ def repeat_checks(context: dg.AssetExecutionContext, home: Home, config: RepeatC
 
     def make(key: str) -> Table:
         cell = lake_key("repeat_checks", key)
-        task = all_tasks()[cell.task]
         spec = find_models([cell.model], models)[0]
-        if spec.source in {"baseline", "generations"}:
-            what = "nothing is loaded for this model, so its answers have no noise"
-            raise BadInput([Problem(str(cell), what, "Check a model that is loaded.")])
-        asset_names = ("datasets", "prompt_sets")
-        dataset, prompts = lake.records([LakeKey(asset, task=cell.task) for asset in asset_names])
-        generations = lake.records([LakeKey("generations", cell.model, cell.task)])[0]
-        engines = on_other_engines(spec, models, home.settings)
-
-        def rows() -> list[dict[str, object]]:
-            first = lake.rows(generations.key)
-            found = repeats(engines, questions_of(lake, task, prompts), first, config.examples)
-            variants = {one.variant: [asdict(row) for row in one.generations] for one in found}
-            metrics = available_metrics(task, home.settings)
-            return repeat_rows(task, metrics, examples_of(lake.rows(dataset.key)), first, variants)
-
-        recipe = Recipe(
-            cell,
-            Derivation(
-                code_version=CODE_VERSION,
-                parameters={
-                    "examples": config.examples,
-                    "engines": [engine.setup.engine for engine in engines],
-                    "scoring": scoring_identity(task, home.settings),
-                },
-                inputs=(dataset.as_input(), prompts.as_input(), generations.as_input()),
-                model=asdict(engines[0].identity),
-            ),
-            rows,
-            like=[dataset, prompts, generations],
-        )
+        task = all_tasks()[cell.task]
+        recipe = repeat_checks_recipe(lake, spec, models, task, home.settings, examples=config.examples)
         return keep(lake, recipe, run_id=context.run_id)
 
     materialize_each(context, lake, each(context.partition_keys, make))

@@ -248,6 +248,11 @@ class ModelSpec(BaseModel):
         return self.engine.served_name or self.key
 
     @property
+    def is_asked(self) -> bool:
+        """Whether its answers come from asking it: not those of baselines, nor those that were given in a file."""
+        return self.source not in {"baseline", "generations"}
+
+    @property
     def source(self) -> str:
         """Where it comes from: the word before the checkpoint's colon."""
         return self.checkpoint.partition(":")[0]

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.generations import Generation, generation_of, prepare, request_sha256
+from medeval_assets.engines.loaded_checkpoint import LoadedCheckpoint
 from medeval_assets.engines.model_under_test import ModelUnderTest
 from medeval_assets.engines.respondent import Questions
+from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.prompts.selection import select
 from medeval_assets.settings import Settings
@@ -36,8 +38,11 @@ def repeats(
     """Answers to at most `most` of the prompts that were answered before: one by one, then on each other engine.
 
     models: the model, then the same on other engines. first: its rows of the generations table.
-    BadInput where none of the rows is an answer of this model to these prompts as they are today.
+    BadInput where none of the rows is an answer of this model to these prompts as they are today, and where text that
+    is not public would leave for a server.
     """
+    for asked in models:
+        asked.may_be_asked(questions)
     before = {row["example_id"]: row["request_sha256"] for row in first}
     model = models[0]
     prepared = prepare(questions.task, questions.prompts, model.renderer, model.setup.context)
@@ -67,9 +72,14 @@ def repeats(
         yield Repeat(variant, rows)
 
 
-def on_other_engines(spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings) -> list[ModelUnderTest]:
-    """The model as it runs, then on every other engine that is there for it; the encoder's and a server's are alone."""
-    own = ModelUnderTest(spec, models, settings)
+def on_other_engines(
+    spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, *, download: bool = True
+) -> list[ModelUnderTest]:
+    """The model as it runs, then on every other engine that is there for it; the encoder's and a server's are alone.
+
+    download: False lets it raise NotHere where files would have to be downloaded first.
+    """
+    own = _under_test(spec, models, settings, download)
     names: list[Literal["transformers", "vllm"]] = ["transformers", "vllm"]
     found = [own]
     for name in names if own.setup.engine in names else []:
@@ -79,5 +89,12 @@ def on_other_engines(spec: ModelSpec, models: Mapping[str, ModelSpec], settings:
                 engine_setup(spec.key, own.folder, spec.kind, needs, own.adapter)
             except BadInput:
                 continue
-            found.append(ModelUnderTest(spec.model_copy(update={"engine": needs}), models, settings))
+            found.append(_under_test(spec.model_copy(update={"engine": needs}), models, settings, download))
     return found
+
+
+def _under_test(spec: ModelSpec, models: Mapping[str, ModelSpec], settings: Settings, download: bool) -> ModelUnderTest:
+    respondent = respondent_of(spec, models, settings, download=download)
+    if not isinstance(respondent, LoadedCheckpoint):
+        raise MedevalError(f"{spec.key}: nothing is asked of it that could be asked again")
+    return respondent.model
