@@ -225,6 +225,26 @@ class Comparisons(_Table):
     synthetic: Flag = Field(description="True where it rests on the project's synthetic samples")
 
 
+class LineageAudit(_Table):
+    """One row a file of the lake, or one that should be there."""
+
+    path: String = Field(unique=True, description="Path below the lake's root")
+    asset: String = Field(description="Asset whose table it is; empty where the lake knows no such file")
+    model: String = Field(description="Model key, or empty")
+    task: String = Field(description="Task key, or empty")
+    kind: String = Field(
+        isin=["current", "version", "removal", "other"],
+        description="current table, version in the archive, proof of a removal, or another file",
+    )
+    verdict: String = Field(
+        isin=["intact", "stale", "tampered", "missing", "orphan", "unreadable"], description="What became of it"
+    )
+    reason: String = Field(description="Why; empty where it is intact")
+    size: Integer = Field(ge=0, description="Bytes")
+    file_sha256: String = Field(str_matches=_SHA256_OR_NONE, description="Hash of its bytes, where they were read")
+    content_sha256: String = Field(str_matches=_SHA256_OR_NONE, description="Hash of its rows, where they fit")
+
+
 TABLES: dict[str, type[_Table]] = {
     "datasets": Datasets,
     "prompt_sets": PromptSets,
@@ -234,6 +254,7 @@ TABLES: dict[str, type[_Table]] = {
     "repeat_checks": RepeatChecks,
     "leaderboard": Leaderboard,
     "comparisons": Comparisons,
+    "lineage_audit": LineageAudit,
 }
 
 

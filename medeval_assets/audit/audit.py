@@ -1,0 +1,404 @@
+"""The audit: every file of the lake against its name, its record, what it was made from and what Dagster recorded.
+
+Belongs here: what is compared with what, over all files. Does not belong here: one file by itself (`file_check`) and
+where the records of runs are kept (`known_writes` says what is asked of them).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from medeval_assets.audit.file_check import FileFacts, facts_of, is_seal, place_of, removal_verdict, verdict_of
+from medeval_assets.audit.known_writes import KnownWrite, KnownWrites
+from medeval_assets.audit.listing import Listed, list_files
+from medeval_assets.audit.remembered import Remembered, Seen, remember, remembered_in
+from medeval_assets.audit.verdict import AuditedFile, AuditReport, Place, Verdict
+from medeval_assets.errors import MedevalError
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake import VERSIONS, Lake
+from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.lake.removal import Removal
+from medeval_assets.lake.staleness import Change
+
+Changes = Callable[[LineageRecord], Sequence[Change]]
+
+AUDIT_TABLE = "lineage_audit"
+"""The asset that keeps an audit's findings. It is the one table that is not derived from others, so never stale."""
+
+_FEW_FILES = 400  # below it, starting processes takes longer than reading
+_PROCESSES = 2
+_CHUNK = 100  # files handed to a process at a time
+
+
+def audit(
+    lake: Lake,
+    *,
+    remembered: Path | None = None,
+    known: KnownWrites | None = None,
+    changes: Changes | None = None,
+    full: bool = False,
+    processes: int = _PROCESSES,
+) -> AuditReport:
+    """Look at every file of the lake.
+
+    remembered: where the last audit kept what it read; files that are as they were are not read again, unless `full`.
+    known: what was recorded as written; None where there is nobody to ask, and then nothing is compared with it.
+    changes: what a table would be made from otherwise today; None to leave staleness out.
+    """
+    auditing = _Audit(lake, remembered=remembered, known=known, changes=changes, full=full, processes=processes)
+    return auditing.report()
+
+
+class _Audit:
+    def __init__(
+        self,
+        lake: Lake,
+        *,
+        remembered: Path | None,
+        known: KnownWrites | None,
+        changes: Changes | None,
+        full: bool,
+        processes: int,
+    ) -> None:
+        self._lake = lake
+        self._path = remembered
+        self._known = known
+        self._changes = changes
+        self._full = full
+        self._processes = processes
+        self._before = Remembered() if remembered is None else remembered_in(remembered, lake.root)
+        self._now = Remembered()
+        self._read = 0
+        self._records: dict[str, LineageRecord | None] = {}
+        self._found: dict[str, AuditedFile] = {}
+        self._removals: dict[tuple[LakeKey, str], Removal] = {}
+        self._archived: dict[LakeKey, set[str]] = defaultdict(set)
+
+    def report(self) -> AuditReport:
+        # Before the files are listed: whatever was recorded by now must be among them.
+        expected = list(self._known.writes()) if self._known else []
+        listed = list_files(self._lake)
+        places = {file.path: place_of(file.path) for file in listed}
+        for place in places.values():
+            if place.kind == "version" and place.key is not None:
+                self._archived[place.key].add(place.sha256)
+        tables = [file for file in listed if places[file.path].kind in {"current", "version"}]
+        facts = self._facts(tables, places)
+        for file in tables:
+            if file.path in facts:
+                self._judge_table(file, places[file.path], facts[file.path])
+        # After the files were read: what was removed meanwhile has its proof by now.
+        for file in list_files(self._lake):
+            place = places.get(file.path) or place_of(file.path)
+            if place.kind == "removal":
+                self._judge_removal(file, place)
+        for file in listed:
+            if places[file.path].kind == "other":
+                self._judge_other(file)
+        self._gone_since_last_audit()
+        self._missing_inputs()
+        if self._known is not None:
+            self._compare_with_log(expected, list(self._known.writes()))
+        if self._changes is not None:
+            self._find_stale(self._changes)
+        if self._path is not None:
+            remember(self._path, self._lake.root, self._now)
+        files = sorted(self._found.values(), key=lambda file: file.path)
+        return AuditReport(files, self._read, self._known is not None)
+
+    # Reading
+
+    def _facts(self, files: Sequence[Listed], places: dict[str, Place]) -> dict[str, FileFacts]:
+        """What every table's file says. A file with two names is read once."""
+        names: dict[str, list[Listed]] = defaultdict(list)
+        found: dict[str, FileFacts] = {}
+        for file in files:
+            if file.plain:
+                names[file.same].append(file)
+            else:
+                found[file.path] = FileFacts("", wrong="it is a link or no file at all")
+        to_read: list[tuple[str, tuple[str, ...]]] = []
+        for same in names.values():
+            hashes = {sha256 for file in same for sha256 in self._expected(places[file.path])}
+            facts = None if self._full else self._remembered(same[0], hashes)
+            if facts is None:
+                to_read.append((same[0].path, tuple(hashes)))
+            else:
+                found |= {file.path: facts for file in same}
+        self._read = len(to_read)
+        same_as = {same[0].path: same for same in names.values()}
+        for path, facts in self._read_all(to_read):
+            if facts is not None:
+                found |= {file.path: facts for file in same_as[path]}
+        return found
+
+    def _expected(self, place: Place) -> Iterable[str]:
+        if place.kind == "version":
+            return (place.sha256,)
+        return self._archived[place.key] if place.key is not None else ()
+
+    def _remembered(self, file: Listed, expected: set[str]) -> FileFacts | None:
+        seen = self._before.seen.get(file.path)
+        if seen is None or seen.stamp != file.stamp:
+            return None
+        facts = self._before.facts.get(seen.file_sha256)
+        # A file that had no place in the archive, and has one now, was not looked into.
+        return facts if facts is not None and (facts.decoded or facts.file_sha256 not in expected) else None
+
+    def _read_all(self, files: Sequence[tuple[str, tuple[str, ...]]]) -> Iterator[tuple[str, FileFacts | None]]:
+        read = partial(_read_one, self._lake)
+        if not self._lake.is_local:
+            with ThreadPoolExecutor(16) as threads:
+                yield from threads.map(read, files)
+        elif len(files) < _FEW_FILES or self._processes < 2:
+            yield from map(read, files)
+        else:
+            # Not forked: this process may have threads of Arrow's or of Dagster's.
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(self._processes, mp_context=context) as pool:
+                yield from pool.map(read, files, chunksize=_CHUNK)
+
+    # Files by themselves
+
+    def _judge_table(self, file: Listed, place: Place, facts: FileFacts) -> None:
+        record = self._record(facts.record)
+        archived = self._archived[place.key] if place.key is not None else set()
+        if place.kind == "current" and place.key is not None and facts.file_sha256 not in archived:
+            # It may have been written, archive first, after the archive was listed.
+            version = f"{self._lake.root}/{VERSIONS}/{place.key.folder}/{facts.file_sha256}.parquet"
+            if self._lake.fs.exists(version):
+                archived = archived | {facts.file_sha256}
+        judged = verdict_of(place, facts, record, archived)
+        self._keep(file, place, judged, facts.file_sha256, facts.content_sha256)
+        if facts.file_sha256:
+            self._now.facts[facts.file_sha256] = facts
+
+    def _judge_removal(self, file: Listed, place: Place) -> None:
+        content = self._content(file)
+        if content is None:
+            self._keep(file, place, (Verdict.UNREADABLE, "it cannot be read"))
+            return
+        verdict, reason, removal = removal_verdict(place, content)
+        file_sha256 = _sha256(content)
+        seen = self._before.seen.get(file.path)
+        if verdict is Verdict.INTACT and seen is not None and seen.file_sha256 != file_sha256:
+            verdict, reason = Verdict.TAMPERED, "it was changed since an earlier audit"
+        self._keep(file, place, (verdict, reason), file_sha256)
+        if seen is not None and verdict is not Verdict.INTACT:
+            # What it was stays known: it must not become right by being audited twice.
+            self._now.seen[file.path] = seen
+        if removal is not None and verdict is Verdict.INTACT and place.key is not None:
+            self._removals[place.key, removal.file_sha256] = removal
+
+    def _judge_other(self, file: Listed) -> None:
+        if is_seal(file.path) and file.plain:
+            self._keep(file, Place("other"), (Verdict.INTACT, ""))
+        else:
+            self._keep(file, Place("other"), (Verdict.ORPHAN, "the lake has no such file"))
+
+    def _content(self, file: Listed) -> bytes | None:
+        if not file.plain:
+            return None
+        try:
+            return bytes(self._lake.fs.cat_file(f"{self._lake.root}/{file.path}"))
+        except OSError:
+            return None
+
+    def _keep(
+        self, file: Listed, place: Place, judged: tuple[Verdict, str], file_sha256: str = "", content: str = ""
+    ) -> None:
+        self._found[file.path] = AuditedFile(
+            _printable(file.path), place, *judged, size=file.size, file_sha256=file_sha256, content_sha256=content
+        )
+        if file_sha256:
+            self._now.seen[file.path] = Seen(file.size, file.stamp, file_sha256)
+
+    # Files against each other
+
+    def _gone_since_last_audit(self) -> None:
+        """What an earlier audit saw, and is neither there nor removed on purpose."""
+        for path, seen in self._before.seen.items():
+            place = place_of(path)
+            if path in self._found or place.key is None:
+                continue
+            if place.kind != "removal" and (place.key, seen.file_sha256) in self._removals:
+                continue
+            if place.kind == "version" and self._lake.fs.exists(f"{self._lake.root}/{path}"):
+                continue
+            self._missing(path, place, "an earlier audit saw it, and nothing tells of its removal", seen.file_sha256)
+            self._now.seen[path] = seen
+
+    def _missing_inputs(self) -> None:
+        """What a table was made from, and is in neither place: the archive and the removals."""
+        kept: set[tuple[LakeKey, str]] = {
+            (removal.record.key, removal.record.content_sha256) for removal in self._removals.values()
+        }
+        damaged: set[LakeKey] = set()
+        tables = [file for file in self._found.values() if file.place.kind in {"current", "version"}]
+        for file in tables:
+            key = file.place.key
+            if key is not None:
+                if file.verdict is Verdict.INTACT:
+                    kept.add((key, file.content_sha256))
+                elif file.place.kind == "version":
+                    damaged.add(key)
+        for file in tables:
+            record = self._record_of(file) if file.verdict is Verdict.INTACT else None
+            for needed in record.derivation.inputs if record is not None else ():
+                # A damaged version may be the one; it is told of where it lies.
+                if (needed.key, needed.content_sha256) not in kept and needed.key not in damaged:
+                    path = f"{VERSIONS}/{needed.key.folder}/? ({needed.content_sha256})"
+                    reason = f"{file.path} was made from it, and it is neither archived nor removed"
+                    place = Place("version", needed.key)
+                    self._found.setdefault(
+                        path,
+                        AuditedFile(path, place, Verdict.MISSING, reason, content_sha256=needed.content_sha256),
+                    )
+
+    def _missing(self, path: str, place: Place, reason: str, file_sha256: str = "") -> None:
+        self._found.setdefault(
+            path, AuditedFile(_printable(path), place, Verdict.MISSING, reason, file_sha256=file_sha256)
+        )
+
+    def _record(self, text: str) -> LineageRecord | None:
+        if text not in self._records:
+            self._records[text] = None
+            with contextlib.suppress(ValidationError):
+                self._records[text] = LineageRecord.model_validate_json(text)
+        return self._records[text]
+
+    def _record_of(self, file: AuditedFile) -> LineageRecord | None:
+        facts = self._now.facts.get(file.file_sha256)
+        return None if facts is None else self._record(facts.record)
+
+    # Files against the event log
+
+    def _compare_with_log(self, expected: Sequence[KnownWrite], recorded: Sequence[KnownWrite]) -> None:
+        by_key: dict[LakeKey, list[KnownWrite]] = defaultdict(list)
+        for write in recorded:
+            by_key[write.key].append(write)
+        expected_by_key: dict[LakeKey, list[KnownWrite]] = defaultdict(list)
+        for write in expected:
+            expected_by_key[write.key].append(write)
+        for key, writes in expected_by_key.items():
+            self._find_missing(key, writes)
+        for path, file in list(self._found.items()):
+            of = file.place.key
+            if of is None or file.place.kind not in {"current", "version"} or file.verdict is not Verdict.INTACT:
+                continue
+            record = self._record_of(file)
+            if record is None:
+                continue
+            newest = max((self._made(write) for write in expected_by_key[of]), default="")
+            if file.place.kind == "current" and record.created_at < newest:
+                self._change(path, Verdict.TAMPERED, "an earlier version was put back")
+            elif not self._is_recorded(file, record, by_key[of]) and not (
+                self._known is not None and self._known.may_be_unrecorded(record.run_id, record.created_at)
+            ):
+                self._change(path, Verdict.ORPHAN, "Dagster recorded no run that wrote it")
+
+    def _find_missing(self, key: LakeKey, writes: Sequence[KnownWrite]) -> None:
+        there = self._archived[key]
+        for write in writes:
+            if write.file_sha256 and write.file_sha256 not in there and (key, write.file_sha256) not in self._removals:
+                path = f"{VERSIONS}/{key.folder}/{write.file_sha256}.parquet"
+                reason = "Dagster recorded it, and nothing tells of its removal"
+                self._missing(path, Place("version", key, write.file_sha256), reason, write.file_sha256)
+        current = f"{key.folder}/data.parquet"
+        newest = max(writes, key=self._made)
+        removed = {(one.file_sha256, one.record.content_sha256) for (of, _), one in self._removals.items() if of == key}
+        gone = any(newest.file_sha256 in {"", file} and newest.content_sha256 == content for file, content in removed)
+        if current not in self._found and not gone:
+            self._missing(current, Place("current", key), "Dagster recorded it, and there is no such table")
+
+    def _is_recorded(self, file: AuditedFile, record: LineageRecord, writes: Sequence[KnownWrite]) -> bool:
+        for write in writes:
+            if write.file_sha256 == file.file_sha256:
+                return True
+            if write.content_sha256 != record.content_sha256:
+                continue
+            # A release that noted no file's hash; or another run's table was current by the time this one's was noted.
+            if not write.file_sha256 or (write.made == record.created_at and self._made(write) != write.made):
+                return True
+        return False
+
+    def _made(self, write: KnownWrite) -> str:
+        """When the file that was recorded was made; where two runs wrote at once, it may be the other one's."""
+        facts = self._now.facts.get(write.file_sha256)
+        record = None if facts is None else self._record(facts.record)
+        return write.made if record is None else record.created_at
+
+    # What moved on
+
+    def _find_stale(self, changes: Changes) -> None:
+        purged = {(str(one.record.key), one.record.content_sha256) for one in self._removals.values()}
+        for path, file in list(self._found.items()):
+            if file.place.kind != "current" or file.verdict is not Verdict.INTACT:
+                continue
+            record = self._record_of(file)
+            if record is None or record.asset == AUDIT_TABLE:
+                continue
+            without_inputs = any((str(one.key), one.content_sha256) in purged for one in record.derivation.inputs)
+            try:
+                found = [
+                    change
+                    for change in changes(record)
+                    if not (
+                        change.kind == "input"
+                        and ((change.name, change.before) in purged or (without_inputs and change.after is None))
+                    )
+                ]
+            except MedevalError:
+                if not without_inputs:
+                    self._change(path, Verdict.STALE, "what it would be made from today cannot be worked out")
+                continue
+            if found:
+                self._change(path, Verdict.STALE, "; ".join(dict.fromkeys(map(_told, found))))
+
+    def _change(self, path: str, verdict: Verdict, reason: str) -> None:
+        file = self._found[path]
+        self._found[path] = AuditedFile(
+            file.path, file.place, verdict, reason, file.size, file.file_sha256, file.content_sha256
+        )
+
+
+def _read_one(lake: Lake, file: tuple[str, tuple[str, ...]]) -> tuple[str, FileFacts | None]:
+    """Facts of a file; None where it is gone by now."""
+    path, expected = file
+    try:
+        if lake.is_local:
+            # A link must not lead the audit out of the lake.
+            descriptor = os.open(f"{lake.root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as opened:
+                content = opened.read()
+        else:
+            content = lake.fs.cat_file(f"{lake.root}/{path}")
+    except FileNotFoundError:
+        return path, None
+    except OSError as error:
+        return path, FileFacts("", wrong=f"it cannot be opened ({error.strerror or type(error).__name__})")
+    return path, facts_of(content, expected)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _printable(path: str) -> str:
+    """A name that is no text (any bytes are a file's name) as text."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _told(change: Change) -> str:
+    name = f" {change.name}" if change.name else ""
+    return f"{change.kind}{name} changed"

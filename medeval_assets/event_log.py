@@ -1,0 +1,142 @@
+"""What Dagster recorded of the lake: every materialization of every table, and how the runs ended.
+
+Belongs here: reading the instance's event log for the audit. Does not belong here: what is made of it (`audit`).
+Concept: https://docs.dagster.io/guides/build/assets/metadata-and-tags
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from medeval_assets.audit.known_writes import KnownWrite
+from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.migrations import TABLE_VERSIONS
+from medeval_assets.partitions import lake_key
+
+_STAMP = b"medeval.event_log"
+_PAGE = 1000
+_COLUMNS = ("asset", "model", "task", "content_sha256", "file_sha256", "made")
+_FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+class EventLog:
+    """The instance's materializations of the lake's tables.
+
+    remembered: where what was read is kept, so that the next audit only reads what came since; not used when `full`.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, *, remembered: Path | None = None, full: bool = False) -> None:
+        self._instance = instance
+        self._path = remembered
+        self._writes: dict[str, list[KnownWrite]] = {asset: [] for asset in TABLE_VERSIONS}
+        self._read_up_to: dict[str, int] = {}
+        self._runs: dict[str, tuple[dg.DagsterRunStatus, float | None] | None] = {}
+        if remembered is not None and not full:
+            self._recall(remembered)
+
+    def writes(self) -> Sequence[KnownWrite]:
+        """Every materialization up to now, oldest first for each table. What a run told before is kept."""
+        new = 0
+        for asset in TABLE_VERSIONS:
+            for record in self._since(asset):
+                new += 1
+                self._read_up_to[asset] = record.storage_id
+                write = _write_in(asset, record)
+                if write is not None:
+                    self._writes[asset].append(write)
+        if new and self._path is not None:
+            self._remember(self._path)
+        return [write for writes in self._writes.values() for write in writes]
+
+    def may_be_unrecorded(self, run_id: str, made: str) -> bool:
+        """Whether the run is not over, failed, or was killed: what it wrote last may not be recorded then."""
+        if run_id not in self._runs:
+            found = self._instance.get_run_record_by_id(run_id) if run_id else None
+            self._runs[run_id] = None if found is None else (found.dagster_run.status, found.end_time)
+        run = self._runs[run_id]
+        if run is None or run[0] is dg.DagsterRunStatus.SUCCESS:
+            return False
+        status, ended = run
+        try:
+            return status not in _FAILED or ended is None or datetime.fromisoformat(made).timestamp() <= ended
+        except ValueError:
+            return False
+
+    def _since(self, asset: str) -> Iterator[dg.EventLogRecord]:
+        key = dg.AssetKey(asset)
+        newest = self._instance.fetch_materializations(key, limit=1).records
+        before = self._read_up_to.get(asset)
+        if before is not None and (not newest or newest[0].storage_id < before):
+            # The log was wiped, or it is another one: what it said before does not count any more.
+            self._writes[asset], before = [], None
+            del self._read_up_to[asset]
+        if not newest or newest[0].storage_id == before:
+            return
+        cursor = None
+        records_filter = dg.AssetRecordsFilter(asset_key=key, after_storage_id=before)
+        while True:
+            page = self._instance.fetch_materializations(records_filter, limit=_PAGE, cursor=cursor, ascending=True)
+            yield from page.records
+            if not page.has_more:
+                return
+            cursor = page.cursor
+
+    def _recall(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            about = json.loads(table.schema.metadata[_STAMP])
+            columns = [table.column(name).to_pylist() for name in _COLUMNS]
+            if about["instance"] != self._identity():
+                return
+            read_up_to = {asset: int(number) for asset, number in about["read_up_to"].items()}
+        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError):
+            return  # it only saves time
+        self._read_up_to = {asset: number for asset, number in read_up_to.items() if asset in self._writes}
+        for asset, model, task, *values in zip(*columns, strict=True):
+            if asset in self._read_up_to:
+                self._writes[asset].append(KnownWrite(LakeKey(asset, model, task), *values))
+
+    def _remember(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = [
+            (one.key.asset, one.key.model, one.key.task, one.content_sha256, one.file_sha256, one.made)
+            for writes in self._writes.values()
+            for one in writes
+        ]
+        about = {_STAMP: json.dumps({"instance": self._identity(), "read_up_to": self._read_up_to}).encode()}
+        schema = pa.schema([(name, pa.string()) for name in _COLUMNS], metadata=about)
+        columns = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.tmp")
+        pq.write_table(pa.table([pa.array(one, pa.string()) for one in columns], schema=schema), draft)
+        draft.replace(path)
+
+    def _identity(self) -> str:
+        """Which instance it is; "" where its storage does not say, and then only the log's own numbers tell."""
+        return str(getattr(self._instance.run_storage, "get_run_storage_id", str)())
+
+
+def _write_in(asset: str, record: dg.EventLogRecord) -> KnownWrite | None:
+    """The write that a materialization tells of; None where it tells of no table of the lake."""
+    event = record.asset_materialization
+    if event is None:
+        return None
+    names = ("content_sha256", "file_sha256", "made")
+    told = {name: event.metadata[name].value for name in names if name in event.metadata}
+    if not isinstance(told.get("content_sha256"), str):
+        return None
+    try:
+        key = lake_key(asset, event.partition) if event.partition else LakeKey(asset)
+    except Exception:  # a partition that this release does not have: Dagster raises errors of several kinds
+        return None
+    return KnownWrite(key, *(str(told.get(name, "")) for name in names))
