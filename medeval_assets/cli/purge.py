@@ -56,6 +56,9 @@ def purge(
         _say(f"{table}: it was damaged, so that no record of it stays")
     for place in found.elsewhere:
         _say(f"Not removed: {place}")
+    if not found_now().nothing:
+        what = "something of it was written while it was being removed"
+        raise BadInput([Problem(spec.name, what, "Stop what writes, and purge again.")])
 
 
 @app.command()

@@ -83,6 +83,8 @@ def find_quoting(
             accounted.add(lake.path(key)[prefix:])
     external, elsewhere = _external(settings, task, models)
     removable, kept = _sources(lake, settings, task, tasks)
+    if (versions or files) and not lake.is_local:
+        elsewhere.append(f"{lake.root}: what the bucket itself keeps of deleted files, if it keeps versions")
     if not sources:
         kept = [*(f"{path}: its raw files, which --sources removes" for path in removable), *kept]
         removable = []
@@ -154,15 +156,20 @@ def _key_of(path: str) -> LakeKey:
 
 def _removed(lake: Lake, version: Version) -> bool:
     """Remove a version and keep its proof. False: it was damaged, and is gone without one."""
-    try:
-        lake.version_record(version)
-    except Exception:  # a damaged footer breaks its reader in more ways than one
-        if lake.file_sha256(version.key) == version.file_sha256:
-            lake.fs.rm_file(lake.path(version.key))
-        lake.fs.rm_file(version.path)
-        return False
-    lake.remove(version, "purge")
-    return True
+    # A removal that was cut short has its proof already, which may be sealed by now: it is not written again.
+    proven = any(removal.file_sha256 == version.file_sha256 for removal in lake.removals(version.key))
+    if not proven:
+        try:
+            lake.version_record(version)
+        except Exception:  # noqa: S110 - a damaged footer breaks its reader in more ways than one
+            pass
+        else:
+            lake.remove(version, "purge")
+            return True
+    if lake.file_sha256(version.key) == version.file_sha256:
+        lake.fs.rm_file(lake.path(version.key))
+    lake.fs.rm_file(version.path)
+    return proven
 
 
 def _removed_stray(lake: Lake, path: str) -> bool:

@@ -124,6 +124,22 @@ def test_a_second_purge_finds_nothing(lake: Lake, settings: Settings) -> None:
     assert files(settings) == after
 
 
+def test_in_a_bucket_it_is_the_same(settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(f"memory://purge-{tmp_path.name}")
+    for key in (NLI, QA):
+        lake.write(key, [example("a")], Derivation(code_version="1"), run_id="")
+    lake.fs.pipe_file(f"{lake.root}/_versions/{NLI.folder}/{'0' * 64}.parquet", MARKER.encode())
+    lake.fs.rm_file(lake.versions(QA)[0].path)
+    found = find(lake, settings)
+    assert any("bucket" in line for line in found.elsewhere)
+    assert len(remove_quoting(lake, found).damaged) == 1
+    left = [file.path for file in lake.all_files()]
+    assert [path for path in left if "mednli" in path and not path.startswith("_removed/")] == []
+    assert lake.record(QA) is not None
+    assert purged(lake, NLI) is not None
+    assert find(lake, settings).nothing
+
+
 class Interrupted(BaseException):
     """Stands for a process that was killed."""
 
@@ -148,7 +164,9 @@ def test_cut_short_anywhere_it_is_finished_by_a_second_one(
         patched.setattr(lake.fs, "rm_file", cut_short)
         purge(lake, settings, sources=True)
     assert not find(lake, settings).nothing
+    proofs = {path: content for path, content in files(settings).items() if path.startswith("lake/_removed/")}
     purge(lake, settings, sources=True)
+    assert proofs.items() <= files(settings).items()
     assert find(lake, settings).nothing
     assert {(removal.record.key, removal.file_sha256) for removal in lake.removals()} == there
     assert not [path for path, content in files(settings).items() if MARKER.encode() in content]
