@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import medeval_assets.cli.purge  # noqa: F401 - adds the command
+from medeval_assets.audit.seal import seal, verify
 from medeval_assets.cli.app import app
 from medeval_assets.engines.journal import Entry, Journal
 from medeval_assets.engines.protocol import Answer
@@ -180,3 +181,18 @@ def test_prune_keeps_what_the_current_numbers_rest_on(evaluated: SmallPlatform) 
     assert len(lake.versions(LakeKey("datasets", task="mednli"))) == 1
     assert {removal.reason for removal in lake.removals()} == {"retention"}
     assert {path: content for path, (_, content) in evaluated.files().items() if not path.startswith("_")} == counted
+
+
+def test_a_seal_from_before_a_purge_still_holds(evaluated: SmallPlatform, tmp_path: Path) -> None:
+    manifest = tmp_path / "kept" / "manifest.json"
+    seal(evaluated.lake, manifest)
+    assert medeval(evaluated, "prune", "--older-than", "0")[0] == 0
+    assert medeval(evaluated, "purge", "mednli", "--yes", "--sources")[0] == 0
+    found = verify(evaluated.lake, manifest)
+    assert found.problems == ()
+    assert found.removed == len({removal.file_sha256 for removal in evaluated.lake.removals()}) + 4
+    # What was purged must stay away only where it says so: another task's data may not go with it.
+    evaluated.lake.fs.rm_file(evaluated.lake.path(LakeKey("datasets", task="medqa")))
+    assert [problem.where for problem in verify(evaluated.lake, manifest).problems] == [
+        "datasets/task=medqa/data.parquet"
+    ]
