@@ -41,6 +41,12 @@ refresh_reports = dg.define_asset_job(
     description="The leaderboard and the comparisons over all cells there are.",
 )
 
+audit_lineage = dg.define_asset_job(
+    "audit_lineage",
+    selection=["lineage_audit"],
+    description="Every file of the lake: is it what it was, and where is it from?",
+)
+
 
 @dg.sensor(
     name="new_models",
@@ -94,6 +100,10 @@ def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list
     return [model_run_request(models[key], run_key=f"{week}/{key}") for key in keys]
 
 
+daily_audit = dg.ScheduleDefinition(
+    name="daily_audit", job=audit_lineage, cron_schedule="0 3 * * *", execution_timezone="UTC"
+)
+
 follow_up = dg.AutomationConditionSensorDefinition(
     "follow_up",
     target=dg.AssetSelection.assets("datasets", "prompt_sets", "scores", "metric_tables", "leaderboard", "comparisons"),
@@ -101,6 +111,6 @@ follow_up = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=30,
 )
 
-JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports]
+JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports, audit_lineage]
 SENSORS = [new_models, follow_up]
-SCHEDULES = [weekly_evaluation]
+SCHEDULES = [weekly_evaluation, daily_audit]

@@ -13,15 +13,37 @@ from pathlib import Path
 
 import dagster as dg
 
+from medeval_assets.audit.audit import Changes, audit
 from medeval_assets.audit.known_writes import KnownWrite
+from medeval_assets.audit.verdict import AuditReport
 from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.known_records import KnownRecords
+from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.migrations import TABLE_VERSIONS
 from medeval_assets.partitions import lake_key
+from medeval_assets.recipes.today import Today
+from medeval_assets.resources import all_models
+from medeval_assets.settings import Settings
 
 _STAMP = b"medeval.event_log"
 _PAGE = 1000
 _COLUMNS = ("asset", "model", "task", "content_sha256", "file_sha256", "made")
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def audit_with_event_log(
+    lake: Lake, settings: Settings, instance: dg.DagsterInstance | None, *, full: bool = False
+) -> AuditReport:
+    """Audit the lake: by itself, against what its tables would be made from today, and against the event log if any."""
+    kept = settings.home / "audit"
+    models = all_models(settings)
+
+    def today(records: Sequence[LineageRecord]) -> Changes:
+        return Today(KnownRecords(lake, records), settings, models).changes
+
+    known = None if instance is None else EventLog(instance, remembered=kept / "known_writes.parquet", full=full)
+    return audit(lake, remembered=kept / "remembered.parquet", known=known, today=today, full=full)
 
 
 class EventLog:

@@ -23,7 +23,6 @@ from medeval_assets.audit.known_writes import KnownWrite, KnownWrites
 from medeval_assets.audit.listing import Listed, list_files
 from medeval_assets.audit.remembered import Remembered, Seen, remember, remembered_in
 from medeval_assets.audit.verdict import AuditedFile, AuditReport, Place, Verdict
-from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import VERSIONS, Lake
 from medeval_assets.lake.lineage_record import LineageRecord
@@ -31,6 +30,8 @@ from medeval_assets.lake.removal import Removal
 from medeval_assets.lake.staleness import Change
 
 Changes = Callable[[LineageRecord], Sequence[Change]]
+Today = Callable[[Sequence[LineageRecord]], Changes]
+"""What says of a record what changed since, made from the records of all current tables: none is read twice."""
 
 AUDIT_TABLE = "lineage_audit"
 """The asset that keeps an audit's findings. It is the one table that is not derived from others, so never stale."""
@@ -45,7 +46,7 @@ def audit(
     *,
     remembered: Path | None = None,
     known: KnownWrites | None = None,
-    changes: Changes | None = None,
+    today: Today | None = None,
     full: bool = False,
     processes: int = _PROCESSES,
 ) -> AuditReport:
@@ -53,9 +54,9 @@ def audit(
 
     remembered: where the last audit kept what it read; files that are as they were are not read again, unless `full`.
     known: what was recorded as written; None where there is nobody to ask, and then nothing is compared with it.
-    changes: what a table would be made from otherwise today; None to leave staleness out.
+    today: what tables would be made from otherwise today; None to leave staleness out.
     """
-    auditing = _Audit(lake, remembered=remembered, known=known, changes=changes, full=full, processes=processes)
+    auditing = _Audit(lake, remembered=remembered, known=known, today=today, full=full, processes=processes)
     return auditing.report()
 
 
@@ -66,14 +67,14 @@ class _Audit:
         *,
         remembered: Path | None,
         known: KnownWrites | None,
-        changes: Changes | None,
+        today: Today | None,
         full: bool,
         processes: int,
     ) -> None:
         self._lake = lake
         self._path = remembered
         self._known = known
-        self._changes = changes
+        self._today = today
         self._full = full
         self._processes = processes
         self._before = Remembered() if remembered is None else remembered_in(remembered, lake.root)
@@ -109,8 +110,8 @@ class _Audit:
         self._missing_inputs()
         if self._known is not None:
             self._compare_with_log(expected, list(self._known.writes()))
-        if self._changes is not None:
-            self._find_stale(self._changes)
+        if self._today is not None:
+            self._find_stale(self._today)
         if self._path is not None:
             remember(self._path, self._lake.root, self._now)
         files = sorted(self._found.values(), key=lambda file: file.path)
@@ -340,28 +341,26 @@ class _Audit:
 
     # What moved on
 
-    def _find_stale(self, changes: Changes) -> None:
+    def _find_stale(self, today: Today) -> None:
         purged = {(str(one.record.key), one.record.content_sha256) for one in self._removals.values()}
-        for path, file in list(self._found.items()):
-            if file.place.kind != "current" or file.verdict is not Verdict.INTACT:
+        current: dict[str, LineageRecord] = {}
+        for path, file in self._found.items():
+            record = self._record_of(file) if file.place.kind == "current" and file.verdict is Verdict.INTACT else None
+            if record is not None:
+                current[path] = record
+        changes = today(list(current.values()))
+        for path, record in current.items():
+            if record.asset == AUDIT_TABLE:
                 continue
-            record = self._record_of(file)
-            if record is None or record.asset == AUDIT_TABLE:
-                continue
-            without_inputs = any((str(one.key), one.content_sha256) in purged for one in record.derivation.inputs)
-            try:
-                found = [
-                    change
-                    for change in changes(record)
-                    if not (
-                        change.kind == "input"
-                        and ((change.name, change.before) in purged or (without_inputs and change.after is None))
-                    )
-                ]
-            except MedevalError:
-                if not without_inputs:
-                    self._change(path, Verdict.STALE, "what it would be made from today cannot be worked out")
-                continue
+            purged_inputs = any((str(one.key), one.content_sha256) in purged for one in record.derivation.inputs)
+            found = [
+                change
+                for change in changes(record)
+                if not (
+                    change.kind == "input"
+                    and ((change.name, change.before) in purged or (purged_inputs and change.after is None))
+                )
+            ]
             if found:
                 self._change(path, Verdict.STALE, "; ".join(dict.fromkeys(map(_told, found))))
 
@@ -395,10 +394,12 @@ def _sha256(content: bytes) -> str:
 
 
 def _printable(path: str) -> str:
-    """A name that is no text (any bytes are a file's name) as text."""
-    return path.encode("utf-8", "backslashreplace").decode()
+    """A name as text on one line: any bytes are a file's name, those that command a terminal as well."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in path)
 
 
 def _told(change: Change) -> str:
+    if change.before is None and change.after is None:
+        return f"{change.kind}: {change.name}"
     name = f" {change.name}" if change.name else ""
-    return f"{change.kind}{name} changed"
+    return f"{change.kind}{name} {'gone' if change.after is None else 'changed'}"

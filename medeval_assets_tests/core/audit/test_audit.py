@@ -119,7 +119,7 @@ def test_what_moved_on_is_stale_and_told(tmp_path: Path) -> None:
     def changes(record: LineageRecord) -> Sequence[Change]:
         return [Change("code version", "", "1", "2")] if record.asset == "scores" else []
 
-    report = audit(small.lake, known=small.log, changes=changes)
+    report = audit(small.lake, known=small.log, today=lambda _: changes)
     stale = [(file.path, file.reason) for file in report.files if file.verdict is Verdict.STALE]
     assert stale == [("scores/model=biomed/task=mednli/data.parquet", "code version changed")]
     assert report.wrong == []
@@ -134,6 +134,6 @@ def test_a_purged_input_makes_nothing_stale(tmp_path: Path) -> None:
         inputs = [one for one in record.derivation.inputs if one.key == DATASET]
         return [Change("input", str(DATASET), one.content_sha256, None) for one in inputs]
 
-    report = audit(small.lake, known=small.log, changes=changes)
+    report = audit(small.lake, known=small.log, today=lambda _: changes)
     assert {file.verdict for file in report.files} == {Verdict.INTACT}
     assert "removal" in {file.place.kind for file in report.files}
