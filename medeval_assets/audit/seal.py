@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from medeval_assets.audit.merkle import merkle_root
 from medeval_assets.audit.signature import ENDINGS, is_valid, sign, signature_beside
@@ -49,6 +49,14 @@ class SealedFile(BaseModel):
     path: str
     size: int = Field(ge=0)
     sha256: str = Field(pattern=_SHA256)
+
+    @field_validator("path")
+    @classmethod
+    def _fit_to_print(cls, path: str) -> str:
+        """A manifest comes from anywhere, and its paths are told on a terminal."""
+        if not path.isprintable():
+            raise ValueError("not printable")
+        return path
 
 
 class Manifest(BaseModel):
@@ -297,6 +305,10 @@ class _Comparison:
 def _entries(lake: Lake) -> list[SealedFile]:
     """Every file of the lake by its hash. Files that are removed meanwhile are left out."""
     files = dict(_files(lake))
+    odd = [path for path in files if not path.isprintable()]
+    if odd:
+        remedy = "It is no file of the lake: take it away."
+        raise BadInput([Problem(ascii(path), "its name is not printable", remedy) for path in odd])
     entries = {path: (size, sha256) for path, (size, sha256) in _sized_hashes(lake, list(files)).items()}
     # A table that was written after the files were listed: its archive file was there before it.
     late = {_archived(path, sha256) for path, (_, sha256) in entries.items() if path.endswith(_CURRENT)}

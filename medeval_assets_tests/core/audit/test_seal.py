@@ -231,6 +231,20 @@ def test_what_is_no_manifest_is_told(lake: Lake, manifest: Path, content: str) -
         verify(lake, manifest)
 
 
+def test_names_that_are_not_fit_to_print_are_in_no_seal(tmp_path: Path, manifest: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    write(lake, NLI, "one")
+    seal(lake, manifest)
+    sealed = json.loads(manifest.read_text())
+    sealed["entries"][0]["path"] = "_versions/\x1b[2Jgone.parquet"
+    manifest.write_text(json.dumps(sealed))
+    with pytest.raises(BadInput, match="no manifest"):
+        verify(lake, manifest)
+    (tmp_path / "lake" / "_versions" / "\x1b[2J.parquet").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"\\x1b"):
+        seal(lake)
+
+
 def ssh_key(folder: Path, name: str) -> Path:
     key = folder / name
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a reviewer", "-f", key], check=True)
@@ -344,7 +358,7 @@ def test_roots_follow_the_definition(leaves: list[bytes]) -> None:
     assert merkle_root(leaves) == by_definition(leaves)
 
 
-@given(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 99)), min_size=1, max_size=9), st.data())
+@given(st.lists(st.tuples(st.text('a=/.é" ,[]0', max_size=5), st.integers(0, 99)), min_size=1, max_size=9), st.data())
 def test_every_field_is_in_the_root(files: list[tuple[str, int]], data: st.DataObject) -> None:
     entries = [SealedFile(path=path, size=size, sha256="0" * 64) for path, size in files]
     place = data.draw(st.integers(0, len(entries) - 1))
@@ -352,3 +366,42 @@ def test_every_field_is_in_the_root(files: list[tuple[str, int]], data: st.DataO
     changed = [one.model_copy(update={field: value}) if n == place else one for n, one in enumerate(entries)]
     assert root_of("now", "1", entries) != root_of("now", "1", changed)
     assert root_of("now", "1", entries) != root_of("then", "1", entries)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, bytes, Path]:
+    """(a lake, its manifest, where to put a changed one)."""
+    folder = tmp_path_factory.mktemp("small")
+    lake = Lake(folder / "lake")
+    write(lake, NLI, "one")
+    seal(lake, folder / "manifest.json")
+    return lake, (folder / "manifest.json").read_bytes(), folder / "changed.json"
+
+
+@given(place=st.floats(0, 1, exclude_max=True), to=st.integers(0, 255), cut=st.booleans())
+def test_no_change_of_a_manifest_goes_unseen(small: tuple[Lake, bytes, Path], place: float, to: int, cut: bool) -> None:
+    lake, content, path = small
+    at = int(place * len(content))
+    path.write_bytes(content[:at] if cut else content[:at] + bytes([to]) + content[at + 1 :])
+    try:
+        problems = verify(lake, path).problems
+    except BadInput:
+        return
+    if not problems:
+        # Other white space is all that says the same.
+        assert json.loads(path.read_bytes()) == json.loads(content)
+
+
+@pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "_versions/../../x.parquet", "datasets", ""])
+def test_a_manifest_never_leads_out_of_the_lake(small: tuple[Lake, bytes, Path], path: str) -> None:
+    lake, content, changed = small
+    sealed = json.loads(content)
+    entry = SealedFile(path=path, size=1, sha256="0" * 64)
+    sealed |= {
+        "entries": [entry.model_dump()],
+        "root_sha256": root_of(sealed["created_at"], sealed["package_version"], [entry]),
+    }
+    changed.write_text(json.dumps(sealed))
+    (problem,) = verify(lake, changed).problems
+    assert problem.where == path
+    assert "is gone" in problem.what
