@@ -19,12 +19,14 @@ class Settings:
     sources: `<sources>/<task>/` holds a task's real files in their owner's format.
     bundled: the project's own `data/`: catalog, synthetic samples, reference values.
     lake_url: where the tables are, as any fsspec URL; "" for `<home>/lake`.
+    journal_folder: where answers are kept; None for `<home>/journal`.
     """
 
     home: Path
     sources: Path
     bundled: Path = _BUNDLED
     lake_url: str = ""
+    journal_folder: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -67,7 +69,7 @@ class Settings:
     @property
     def journal(self) -> Path:
         """Every answer that a loaded model gave, by what it was asked."""
-        return self.home / "journal"
+        return self.journal_folder or self.home / "journal"
 
     @property
     def dagster(self) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from medeval_assets.catalog.task_spec import Decoding, TaskSpec
 from medeval_assets.engines.protocol import Answer, Request
 from medeval_assets.engines.rendering import PromptRenderer
-from medeval_assets.prompts.fitting import Skipped, fit
+from medeval_assets.prompts.fitting import Fitted, Skipped, fit
 from medeval_assets.prompts.prompt import Prompt
 
 
@@ -59,6 +59,14 @@ def prepare(task: TaskSpec, prompts: Sequence[Prompt], renderer: PromptRenderer,
     return [_prepared(task, prompt, renderer, context) for prompt in prompts]
 
 
+def fit_prompt(task: TaskSpec, prompt: Prompt, renderer: PromptRenderer, context: int) -> Fitted | Skipped:
+    """The prompt with as many documents as `context` tokens hold beside the answer."""
+    # An option's tokens take the answer's place, and a special token may follow them.
+    options = (renderer.count(f" {answer}") + 1 for answer in prompt.options.values())
+    room = max([task.decoding.max_new_tokens, *options])
+    return fit(prompt, task.documents, renderer.counter(prompt.cue), context - room)
+
+
 def generation_of(one: Prepared, answer: Answer | None, request_sha256: str) -> Generation:
     """The row of a prompt; answer: None where it was skipped."""
     if one.request is None or answer is None:
@@ -101,9 +109,7 @@ def request_sha256(request: Request, salt: str) -> str:
 
 def _prepared(task: TaskSpec, prompt: Prompt, renderer: PromptRenderer, context: int) -> Prepared:
     answers = list(prompt.options.values())
-    # An option's tokens take the answer's place, and a special token may follow them.
-    room = max([task.decoding.max_new_tokens, *(renderer.count(f" {answer}") + 1 for answer in answers)])
-    fitted = fit(prompt, task.documents, renderer.counter(prompt.cue), context - room)
+    fitted = fit_prompt(task, prompt, renderer, context)
     if isinstance(fitted, Skipped):
         return Prepared(prompt, None, skip_reason=fitted.reason)
     rendered = renderer.render(fitted.messages, prompt.cue)

@@ -1,0 +1,111 @@
+"""`medeval trace`: what exactly produced a number."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from medeval_assets.catalog.quoted import quoted
+from medeval_assets.catalog.task_spec import TaskSpec
+from medeval_assets.cli.app import AsJson, TaskName, app, named_task, notice_of_access, wrong_use
+from medeval_assets.console import CellBars, err, out
+from medeval_assets.errors import BadInput, Problem, nearest
+from medeval_assets.settings import Settings
+
+
+@app.command()
+def trace(
+    model: Annotated[str, typer.Argument(help="A model's key.")],
+    task: TaskName,
+    metric: Annotated[str | None, typer.Argument(help="A metric's key. Default: the headline.")] = None,
+    example: Annotated[
+        str | None, typer.Option("--example", metavar="ID", help="One example, from its row to its scores.")
+    ] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Make the cell again, and compare.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what produced a number: tables, raw files, weights, code, and the command that makes it again."""
+    from medeval_assets.lake.key import LakeKey
+    from medeval_assets.lake.lake import Lake
+    from medeval_assets.trace.chain import chain_of, command_of
+
+    settings = Settings.from_environment()
+    spec = named_task(task)
+    lake = Lake.of(settings)
+    chain = chain_of(lake, LakeKey("metric_tables", model, spec.name))
+    rows = _chosen(lake.rows(chain.key), metric, f"{model} × {spec.name}")
+    document: dict[str, Any] = {"values": rows, "chain": chain.as_json(), "command": command_of(chain)}
+    if not as_json:
+        from medeval_assets.trace.tree import trace_tree
+
+        out.print(trace_tree(chain, rows))
+        out.print(f"Make it again: {command_of(chain)}", markup=False, highlight=False, soft_wrap=True)
+    if example is not None:
+        document["example"] = _example(settings, chain, example, spec, as_json)
+    if replay:
+        document["replay"] = _replay(settings, chain, spec, as_json)
+    if as_json:
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    if any(not one["same"] for one in document.get("replay", [])):
+        raise typer.Exit(1)
+
+
+def _chosen(rows: Sequence[Mapping[str, Any]], metric: str | None, cell: str) -> list[Mapping[str, Any]]:
+    """The rows of the metric, or the headline's."""
+    found = [row for row in rows if (row["headline"] if metric is None else row["metric"] == metric)]
+    if not found and metric is not None:
+        names = sorted({str(row["metric"]) for row in rows})
+        with wrong_use():
+            raise BadInput([Problem(f"{cell} {quoted(metric)}", "there is no such metric", nearest(metric, names))])
+    return found
+
+
+def _example(settings: Settings, chain: Any, example_id: str, task: TaskSpec, as_json: bool) -> dict[str, Any]:
+    from medeval_assets.lake.lake import Lake
+    from medeval_assets.resources import all_models
+    from medeval_assets.settings import keep_libraries_at_home
+    from medeval_assets.trace.example import example_trace
+    from medeval_assets.trace.tree import example_tree
+
+    keep_libraries_at_home(settings.home)
+    models = all_models(settings)
+    found = example_trace(Lake.of(settings), chain, example_id, task=task, models=models, settings=settings)
+    notice_of_access(task, chain.record.synthetic)
+    if not as_json:
+        out.print(example_tree(found))
+    return asdict(found)
+
+
+def _replay(settings: Settings, chain: Any, task: TaskSpec, as_json: bool) -> list[dict[str, Any]]:
+    from medeval_assets.resources import all_models
+    from medeval_assets.settings import keep_libraries_at_home
+    from medeval_assets.trace.replay import replay
+
+    keep_libraries_at_home(settings.home)
+    name = f"{chain.key.model} × {task.name}"
+    with CellBars(1) as bars:
+        generations = chain.of("generations")
+        bars.started(name, generations.record.rows if generations and generations.record else 0)
+        tables = replay(
+            chain,
+            task=task,
+            models=all_models(settings),
+            settings=settings,
+            on_batch=lambda _, count, tokens: bars.advanced(name, count, tokens),
+        )
+        bars.finished(name)
+    told = [{**asdict(one), "same": one.same} for one in tables]
+    if not as_json:
+        for one in tables:
+            verdict = (
+                "the same, bit for bit" if one.same else f"differs: {one.recorded[:16]} then, {one.again[:16]} now"
+            )
+            out.print(f"replayed {one.asset}: {verdict}", markup=False, highlight=False)
+            for change in one.changes:
+                err.print(f"  {change.kind} {change.name}: another one today", markup=False, highlight=False)
+    return told
