@@ -111,6 +111,6 @@ follow_up = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=30,
 )
 
-JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports, audit_lineage]
+JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports]
 SENSORS = [new_models, follow_up]
-SCHEDULES = [weekly_evaluation, daily_audit]
+SCHEDULES = [weekly_evaluation]
