@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import io
+import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from medeval_assets.lake.code_identity import code_identity
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.lake.migrations import table_version, upgraded
 from medeval_assets.lake.removal import Reason, Removal
 from medeval_assets.settings import Settings
 
@@ -101,7 +103,6 @@ class Lake:
         """
         import pyarrow as pa
 
-        from medeval_assets.lake.migrations import table_version
         from medeval_assets.lake.tables import arrow_schema, table_problems
 
         try:
@@ -133,13 +134,17 @@ class Lake:
         return record
 
     def read(self, key: LakeKey, columns: Sequence[str] | None = None) -> pa.Table:
-        """The current table, or some of its columns; BadInput where it is missing or unreadable."""
+        """The current table with the columns of today, or some of them; BadInput where it is missing or unreadable."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with self._open(key) as file:
-                return pq.read_table(file, columns=None if columns is None else list(columns))
+                version = _version_in(pq.read_schema(file))
+                if version == table_version(key.asset):
+                    return pq.read_table(file, columns=None if columns is None else list(columns))
+                table = upgraded(key.asset, version, pq.read_table(file))
+                return table if columns is None else table.select(list(columns))
         except FileNotFoundError as error:
             raise BadInput([Problem(str(key), "there is no such table", "Materialize it first.")]) from error
         except (pa.ArrowException, OSError) as error:
@@ -147,15 +152,7 @@ class Lake:
 
     def rows(self, key: LakeKey) -> list[dict[str, Any]]:
         """The current table's rows; maps come as dictionaries."""
-        import pyarrow as pa
-
-        table = self.read(key)
-        maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
-        rows: list[dict[str, Any]] = table.to_pylist()
-        for row in rows:
-            for name in maps:
-                row[name] = dict(row[name])
-        return rows
+        return plain_rows(self.read(key))
 
     def record(self, key: LakeKey) -> LineageRecord | None:
         """The current table's lineage record, read from the footer alone; None where there is no table."""
@@ -185,7 +182,15 @@ class Lake:
         def read(key: LakeKey) -> pa.Table | Problem:
             try:
                 with self._open(key) as file:
-                    table = pq.ParquetFile(file, read_dictionary=texts).read(columns=list(columns), use_threads=False)
+                    written = pq.ParquetFile(file, read_dictionary=texts)
+                    version = _version_in(written.schema_arrow)
+                    if version == table_version(key.asset):
+                        table = written.read(columns=list(columns), use_threads=False)
+                    else:
+                        older = pq.read_table(file, use_threads=False)
+                        table = _with_dictionaries(upgraded(key.asset, version, older).select(list(columns)))
+            except BadInput as error:
+                return error.problems[0]
             except (pa.ArrowException, OSError):
                 return self._unreadable(key)
             model = pa.DictionaryArray.from_arrays(pa.array(bytes(table.num_rows), pa.int32()), [key.model])
@@ -359,6 +364,18 @@ class Lake:
             raise BadInput([Problem(str(key), what, remedy)]) from error
 
 
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """A table's rows; maps come as dictionaries."""
+    import pyarrow as pa
+
+    maps = [field.name for field in table.schema if pa.types.is_map(field.type)]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        for name in maps:
+            row[name] = dict(row[name])
+    return rows
+
+
 def record_in(file: Any) -> LineageRecord:
     """The lineage record in a Parquet file's footer.
 
@@ -367,6 +384,26 @@ def record_in(file: Any) -> LineageRecord:
     import pyarrow.parquet as pq
 
     return LineageRecord.model_validate_json((pq.read_schema(file).metadata or {})[FOOTER_KEY])
+
+
+def _version_in(schema: pa.Schema) -> int:
+    """The version of the columns that a file was written with; 1 where its footer does not say."""
+    import pyarrow as pa
+
+    try:
+        return int(json.loads((schema.metadata or {}).get(FOOTER_KEY, b"{}")).get("table_version", 1))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise pa.ArrowInvalid("the lineage record in the footer cannot be read") from error
+
+
+def _with_dictionaries(table: pa.Table) -> pa.Table:
+    """Texts as dictionary arrays, as they are read from a file of today's columns."""
+    import pyarrow as pa
+
+    for number, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(number, field.name, table.column(number).dictionary_encode())
+    return table
 
 
 def _write_local(path: Path, content: bytes) -> None:
