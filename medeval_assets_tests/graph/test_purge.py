@@ -19,6 +19,7 @@ from medeval_assets.cli.app import app
 from medeval_assets.engines.journal import Entry, Journal
 from medeval_assets.engines.protocol import Answer
 from medeval_assets.errors import BadInput
+from medeval_assets.event_log import audit_with_event_log
 from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.tables import TABLES
@@ -196,3 +197,18 @@ def test_a_seal_from_before_a_purge_still_holds(evaluated: SmallPlatform, tmp_pa
     assert [problem.where for problem in verify(evaluated.lake, manifest).problems] == [
         "datasets/task=medqa/data.parquet"
     ]
+
+
+def test_an_audit_is_clean_after_prune_and_purge(evaluated: SmallPlatform) -> None:
+    def wrong(full: bool) -> list[str]:
+        with open_instance(evaluated.settings) as instance:
+            report = audit_with_event_log(evaluated.lake, evaluated.settings, instance, full=full)
+        return [f"{file.path}: {file.verdict} {file.reason}" for file in report.wrong]
+
+    assert wrong(full=False) == []
+    assert medeval(evaluated, "prune", "--older-than", "0")[0] == 0
+    assert wrong(full=False) == []
+    assert medeval(evaluated, "purge", "mednli", "--yes", "--sources")[0] == 0
+    assert wrong(full=False) == []
+    assert wrong(full=True) == []
+    assert marked(evaluated.settings.home) == set()
