@@ -82,6 +82,11 @@ def find_quoting(
         if lake.file_sha256(key) in hashes.get(key, set()):
             accounted.add(lake.path(key)[prefix:])
     external, elsewhere = _external(settings, task, models)
+    elsewhere += [
+        f"{other.name}: its tables are made from the same raw files; purge it as well"
+        for other in tasks.values()
+        if other.name != task.name and other.folder == task.folder and any(_files_of(lake, other.name))
+    ]
     removable, kept = _sources(lake, settings, task, tasks)
     if (versions or files) and not lake.is_local:
         elsewhere.append(f"{lake.root}: what the bucket itself keeps of deleted files, if it keeps versions")

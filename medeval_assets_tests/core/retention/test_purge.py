@@ -225,6 +225,8 @@ def test_raw_files_that_another_task_reads_stay_until_it_is_purged(settings: Set
     for name, task in tasks.items():
         found = find_quoting(lake, settings, task, tasks=all_tasks(), models={}, sources=True)
         assert bool(found.sources) == (name == list(tasks)[-1])
+        others = [other for other in tasks if other != name and lake.versions(LakeKey("datasets", task=other))]
+        assert [line.partition(":")[0] for line in found.elsewhere if "as well" in line] == others
         remove_quoting(lake, found)
     assert len(tasks) > 1
     assert not source.exists()
