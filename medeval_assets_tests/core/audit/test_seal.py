@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import random
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -229,6 +232,32 @@ def test_what_is_no_manifest_is_told(lake: Lake, manifest: Path, content: str) -
     manifest.write_text(content)
     with pytest.raises(BadInput, match="no manifest"):
         verify(lake, manifest)
+
+
+def test_a_lake_that_is_written_to_meanwhile_can_be_sealed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    write(lake, NLI, "first")
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            write(lake, (NLI, QA)[number % 2], str(number))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(keep_writing)
+        try:
+            manifests = [tmp_path / f"{number}.json" for number in range(20)]
+            for manifest in manifests:
+                seal(lake, manifest)
+                assert verify(lake, manifest).problems == ()
+        finally:
+            stop.set()
+        writing.result()
+    for manifest in manifests:
+        assert verify(lake, manifest).problems == ()
+    assert verify(lake, manifests[0]).new_files > 0
 
 
 def test_names_that_are_not_fit_to_print_are_in_no_seal(tmp_path: Path, manifest: Path) -> None:
