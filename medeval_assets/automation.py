@@ -101,7 +101,11 @@ def weekly_evaluation(context: dg.ScheduleEvaluationContext, home: Home) -> list
 
 
 daily_audit = dg.ScheduleDefinition(
-    name="daily_audit", job=audit_lineage, cron_schedule="0 3 * * *", execution_timezone="UTC"
+    name="daily_audit",
+    job=audit_lineage,
+    cron_schedule="0 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 follow_up = dg.AutomationConditionSensorDefinition(
@@ -111,6 +115,6 @@ follow_up = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=30,
 )
 
-JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports]
+JOBS = [prepare_tasks, evaluate_model, check_repeats, refresh_reports, audit_lineage]
 SENSORS = [new_models, follow_up]
-SCHEDULES = [weekly_evaluation]
+SCHEDULES = [weekly_evaluation, daily_audit]

@@ -15,6 +15,7 @@ from medeval_assets.assets.comparisons import comparisons
 from medeval_assets.assets.datasets import datasets
 from medeval_assets.assets.generations import generations
 from medeval_assets.assets.leaderboard import leaderboard
+from medeval_assets.assets.lineage_audit import clean, lineage_audit
 from medeval_assets.assets.metric_tables import metric_tables
 from medeval_assets.assets.prompt_sets import prompt_sets
 from medeval_assets.assets.repeat_checks import repeat_checks
@@ -33,8 +34,18 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
         "progress": LoggedProgress(),
     }
     return dg.Definitions(
-        assets=[datasets, prompt_sets, generations, scores, metric_tables, repeat_checks, leaderboard, comparisons],
-        asset_checks=CHECKS,
+        assets=[
+            datasets,
+            prompt_sets,
+            generations,
+            scores,
+            metric_tables,
+            repeat_checks,
+            leaderboard,
+            comparisons,
+            lineage_audit,
+        ],
+        asset_checks=[*CHECKS, clean],
         jobs=JOBS,
         sensors=SENSORS,
         schedules=SCHEDULES,

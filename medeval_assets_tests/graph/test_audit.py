@@ -162,6 +162,7 @@ def test_the_asset_keeps_every_verdict_and_its_check_fails_on_what_is_wrong(
     assert not check.passed
     (event,) = result.asset_materializations_for_node("lineage_audit")
     page = event.metadata["not_fine"].value
+    assert isinstance(page, str)
     assert "| orphan | datasets/\\<b\\>\\|\\`x\\`.md | the lake has no such file |" in page
     assert event.metadata["orphan"].value == 1
     (platform.settings.lake / "datasets/<b>|`x`.md").unlink()

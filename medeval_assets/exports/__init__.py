@@ -1,0 +1,1 @@
+"""Results and lineage, in the formats that others read."""
