@@ -18,10 +18,10 @@ class _Frozen(BaseModel):
 class InputRecord(_Frozen):
     """A table of the lake that was read, by the hash of its content at that time."""
 
-    asset: str
-    model: str = ""
-    task: str = ""
-    content_sha256: str
+    asset: str = Field(description="Asset whose table it is")
+    model: str = Field(default="", description="Model key, or empty")
+    task: str = Field(default="", description="Task key, or empty")
+    content_sha256: str = Field(description="Hash of the rows that were read, as in the record of that table")
 
     @property
     def key(self) -> LakeKey:
@@ -31,23 +31,24 @@ class InputRecord(_Frozen):
 class RawFileRecord(_Frozen):
     """A raw file that was read."""
 
-    name: str
-    sha256: str
-    size: int
+    name: str = Field(description="The file's name in its task's folder")
+    sha256: str = Field(description="Hash of its bytes")
+    size: int = Field(description="Bytes")
 
 
 class Derivation(_Frozen):
-    """Everything a table's content depends on. A table is stale when its derivation would be another one today.
+    """Everything a table's content depends on. A table is stale when its derivation would be another one today."""
 
-    parameters: what the step was told (limit, wording, decoding, …), as JSON values.
-    model: the checkpoint's identity (hashes of weights, tokenizer, chat template), for generations.
-    """
-
-    code_version: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    inputs: tuple[InputRecord, ...] = ()
-    raw_files: tuple[RawFileRecord, ...] = ()
-    model: dict[str, str] = Field(default_factory=dict)
+    code_version: str = Field(description="Version of the step that made the table")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="What the step was told: limit, wording, decoding, …"
+    )
+    inputs: tuple[InputRecord, ...] = Field(default=(), description="Tables that were read, in the order they were")
+    raw_files: tuple[RawFileRecord, ...] = Field(default=(), description="Files of the task's owner that were read")
+    model: dict[str, str] = Field(
+        default_factory=dict,
+        description="Identity of the checkpoint, for what a model returned: hashes of weights, tokenizer, template",
+    )
 
     @field_validator("parameters")
     @classmethod
@@ -61,32 +62,37 @@ RECORD_VERSION: Literal[1] = 1
 
 
 class LineageRecord(_Frozen):
-    """The whole record. It holds no host names, user names, secrets or text of examples.
+    """Where a table came from: JSON in the footer of its Parquet file, under the key `medeval.lineage`.
 
-    content_sha256: hash of the logical table, the same however the Parquet file is encoded.
-    access, licence, synthetic: follow the data from the source into every table derived from it.
-    environment: engine, device and library versions; kept for the reader, no part of staleness.
-    record_version: of the record's own form; table_version: of the table's columns (`lake.migrations`).
+    It holds no host names, user names, secrets or text of examples.
     """
 
-    record_version: Literal[1] = RECORD_VERSION
+    record_version: Literal[1] = Field(default=RECORD_VERSION, description="Version of the record's own form")
 
-    asset: str
-    model: str = ""
-    task: str = ""
+    asset: str = Field(description="Asset whose table it is")
+    model: str = Field(default="", description="Model key; empty where the asset is not partitioned by model")
+    task: str = Field(default="", description="Task key; empty where the asset is not partitioned by task")
     derivation: Derivation
-    content_sha256: str
-    table_version: int = Field(default=1, ge=1)
-    rows: int
-    run_id: str
-    created_at: str
-    package_version: str
-    git_commit: str
-    git_dirty: bool
-    access: Access = Access.PUBLIC
-    licence: str = ""
-    synthetic: bool = False
-    environment: dict[str, str] = Field(default_factory=dict)
+    content_sha256: str = Field(
+        description="Hash of the logical table, the same however the file is encoded: SHA-256 over the column names "
+        "and types, then every row as a line of canonical JSON"
+    )
+    table_version: int = Field(default=1, ge=1, description="Version of the table's columns")
+    rows: int = Field(description="Rows of the table")
+    run_id: str = Field(description="Dagster's run that wrote it")
+    created_at: str = Field(description="When it was written, ISO 8601, UTC")
+    package_version: str = Field(description="Version of medeval-assets")
+    git_commit: str = Field(description="Its commit, where it ran from a checkout; else empty")
+    git_dirty: bool = Field(description="Whether tracked files differed from that commit")
+    access: Access = Field(
+        default=Access.PUBLIC, description="Who may see the rows: the strictest class of all the data behind them"
+    )
+    licence: str = Field(default="", description="Licences of the data behind the rows")
+    synthetic: bool = Field(default=False, description="Whether it rests on the project's own synthetic samples")
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description="Engine, device and versions of the libraries that computed the rows; no part of staleness",
+    )
 
     @property
     def key(self) -> LakeKey:
