@@ -116,12 +116,12 @@ def verdict_of(
 def removal_verdict(place: Place, content: bytes) -> tuple[Verdict, str, Removal | None]:
     """What the proof of a removal is, by itself."""
     try:
-        removal = Removal.model_validate_json(content)
-    except ValidationError:
+        removal = Removal.from_file(content)
+    except ValueError:
         return Verdict.UNREADABLE, "the proof of the removal cannot be read", None
     if removal.record.key != place.key or removal.file_sha256 != place.sha256:
         return Verdict.TAMPERED, "it is the proof of another removal", None
-    if content != removal.model_dump_json(indent=1).encode() + b"\n":
+    if content != removal.as_file():
         return Verdict.TAMPERED, "it is not as it was written", None
     return Verdict.INTACT, "", removal
 

@@ -280,7 +280,7 @@ class _Comparison:
                 continue
             folder, _, name = path.removeprefix(_REMOVED).rpartition("/")
             try:
-                removal = Removal.model_validate_json(self._lake.fs.cat_file(f"{self._lake.root}/{path}"))
+                removal = Removal.from_file(self._lake.fs.cat_file(f"{self._lake.root}/{path}"))
                 removed_at = datetime.fromisoformat(removal.removed_at)
                 later = removed_at > self._sealed_at
             except (ValidationError, ValueError, TypeError, OSError):

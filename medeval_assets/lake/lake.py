@@ -314,7 +314,7 @@ class Lake:
         )
         with self._told_in_words(version.key):
             proof = f"{self.root}/{REMOVED}/{version.key.folder}/{version.file_sha256}.json"
-            self._place(proof, removal.model_dump_json(indent=1).encode() + b"\n")
+            self._place(proof, removal.as_file())
             if self.file_sha256(version.key) == version.file_sha256:
                 self.fs.rm_file(self.path(version.key))
             self.fs.rm_file(version.path)
@@ -324,11 +324,18 @@ class Lake:
         """What was removed on purpose, of one table or of all, the oldest first."""
         root = f"{self.root}/{REMOVED}"
         paths = self.fs.find(f"{root}/{key.folder}" if key else root)
-        found = [Removal.model_validate_json(self.fs.cat_file(path)) for path in paths if path.endswith(".json")]
+        found = [self._removal(path) for path in paths if path.endswith(".json")]
         return sorted(
             (one for one in found if key is None or one.record.key == key),
             key=lambda one: (one.removed_at, str(one.record.key), one.file_sha256),
         )
+
+    def _removal(self, path: str) -> Removal:
+        try:
+            return Removal.from_file(self.fs.cat_file(path))
+        except (ValueError, OSError) as error:
+            where, what = path.removeprefix(f"{self.root}/"), "the proof of a removal cannot be read"
+            raise BadInput([Problem(where, what, "Restore it from a backup, or ask `medeval audit`.")]) from error
 
     def _version_path(self, key: LakeKey, sha256: str) -> str:
         return f"{self.root}/{VERSIONS}/{key.folder}/{sha256}.parquet"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+import json
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from medeval_assets.lake.lineage_record import LineageRecord
 
 Reason = Literal["purge", "retention"]
+
+_CHECK = "sha256"
 
 
 class Removal(BaseModel):
@@ -24,3 +28,20 @@ class Removal(BaseModel):
     file_sha256: str
     removed_at: str
     reason: Reason
+
+    def as_file(self) -> bytes:
+        """The file that keeps it: JSON, whose last field is the hash of the others, so that no byte changes unseen."""
+        values = self.model_dump(mode="json")
+        check = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return json.dumps({**values, _CHECK: check}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def from_file(cls, content: bytes) -> Self:
+        """The removal that a file tells of, be it as written or not; ValueError where it tells of none."""
+        try:
+            values = json.loads(content)
+        except RecursionError as error:
+            raise ValueError("no removal") from error
+        if not isinstance(values, dict):
+            raise ValueError("no removal")
+        return cls.model_validate({name: value for name, value in values.items() if name != _CHECK})
