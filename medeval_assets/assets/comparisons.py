@@ -26,7 +26,7 @@ class ComparisonConfig(dg.Config):
 
 
 @dg.asset(
-    deps=["scores"],
+    deps=["scores", "repeat_checks"],
     # As for the leaderboard: some cell of the grid is always missing.
     automation_condition=dg.AutomationCondition.any_deps_updated()
     & ~dg.AutomationCondition.any_deps_in_progress()

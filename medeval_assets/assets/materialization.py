@@ -16,6 +16,7 @@ import dagster as dg
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.errors import MedevalError
+from medeval_assets.lake.column_lineage import sources_of
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.recipe import Recipe
@@ -97,10 +98,13 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
     columns = [
         dg.TableColumn(name, type=kind, description=about) for name, kind, about in column_descriptions(record.asset)
     ]
+    # Dagster's `row_count` is that of the whole asset.
+    rows = "dagster/partition_row_count" if record.task else "dagster/row_count"
     metadata: dict[str, Any] = {
-        "dagster/row_count": record.rows,
+        rows: record.rows,
         "dagster/column_schema": dg.TableSchema(columns),
-        "file": dg.MetadataValue.path(lake.path(record.key)),
+        "dagster/column_lineage": _column_lineage(record.asset),
+        "dagster/uri": dg.MetadataValue.text(lake.uri(record.key)),
         "content_sha256": dg.MetadataValue.text(record.content_sha256),
         "file_sha256": dg.MetadataValue.text(lake.file_sha256(record.key)),
         "made": dg.MetadataValue.text(record.created_at),
@@ -112,6 +116,15 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
     if record.synthetic or record.access is Access.PUBLIC:
         metadata["preview"] = _preview(lake, record)
     return metadata
+
+
+def _column_lineage(asset: str) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(source), name) for source, name in sources]
+            for column, sources in sources_of(asset).items()
+        }
+    )
 
 
 def _preview(lake: Lake, record: LineageRecord) -> dg.MetadataValue[Any]:

@@ -84,6 +84,10 @@ class Lake:
     def path(self, key: LakeKey) -> str:
         return f"{self.root}/{key.folder}/{_FILE}"
 
+    def uri(self, key: LakeKey) -> str:
+        """Where the current table is, for other programs: `file:///…`, `s3://…`."""
+        return str(self.fs.unstrip_protocol(self.path(key)))
+
     def write(
         self,
         key: LakeKey,
