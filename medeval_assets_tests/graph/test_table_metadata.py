@@ -1,4 +1,4 @@
-"""What Dagster is told of each table is true of the file: where it is, its rows, its columns and where they come from."""
+"""What Dagster is told of each table is true: where it is, its rows, its columns and where they come from."""
 
 from __future__ import annotations
 
