@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from medeval_assets.cli import commands, export_lineage, purge, trace  # noqa: F401 - importing a file of commands adds them to the application
+from medeval_assets.cli import audit, commands, export_lineage, purge, trace  # noqa: F401 - importing a file of commands adds them to the application
 from medeval_assets.cli.app import app, complain
 from medeval_assets.errors import MedevalError
 
