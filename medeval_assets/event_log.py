@@ -6,7 +6,9 @@ Concept: https://docs.dagster.io/guides/build/assets/metadata-and-tags
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +23,13 @@ from medeval_assets.lake.known_records import KnownRecords
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.migrations import TABLE_VERSIONS
+from medeval_assets.lake.whole_file import write_whole
 from medeval_assets.partitions import lake_key
 from medeval_assets.recipes.today import Today
 from medeval_assets.resources import all_models
 from medeval_assets.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _STAMP = b"medeval.event_log"
 _PAGE = 1000
@@ -138,10 +143,14 @@ class EventLog:
         about = {_STAMP: json.dumps({"instance": self._identity(), "read_up_to": self._read_up_to}).encode()}
         schema = pa.schema([(name, pa.string()) for name in _COLUMNS], metadata=about)
         columns = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.tmp")
-        pq.write_table(pa.table([pa.array(one, pa.string()) for one in columns], schema=schema), draft)
-        draft.replace(path)
+        buffer = io.BytesIO()
+        pq.write_table(pa.table([pa.array(one, pa.string()) for one in columns], schema=schema), buffer)
+        try:
+            write_whole(path, buffer.getvalue())
+        except OSError as error:
+            # It only saves time: the audit goes on without it.
+            reason = error.strerror or type(error).__name__
+            _log.warning("%s: what was read of the event log could not be kept (%s)", path, reason)
 
     def _identity(self) -> str:
         """Which instance it is; "" where its storage does not say, and then only the log's own numbers tell."""

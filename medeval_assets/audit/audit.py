@@ -20,11 +20,11 @@ from pydantic import ValidationError
 
 from medeval_assets.audit.file_check import FileFacts, facts_of, is_seal, place_of, removal_verdict, verdict_of
 from medeval_assets.audit.known_writes import KnownWrite, KnownWrites
-from medeval_assets.audit.listing import Listed, list_files
 from medeval_assets.audit.remembered import Remembered, Seen, remember, remembered_in
 from medeval_assets.audit.verdict import AuditedFile, AuditReport, Place, Verdict
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import VERSIONS, Lake
+from medeval_assets.lake.lake_file import LakeFile
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.removal import Removal
 from medeval_assets.lake.staleness import Change
@@ -88,7 +88,7 @@ class _Audit:
     def report(self) -> AuditReport:
         # Before the files are listed: whatever was recorded by now must be among them.
         expected = list(self._known.writes()) if self._known else []
-        listed = list_files(self._lake)
+        listed = self._lake.all_files()
         places = {file.path: place_of(file.path) for file in listed}
         for place in places.values():
             if place.kind == "version" and place.key is not None:
@@ -99,7 +99,7 @@ class _Audit:
             if file.path in facts:
                 self._judge_table(file, places[file.path], facts[file.path])
         # After the files were read: what was removed meanwhile has its proof by now.
-        for file in list_files(self._lake):
+        for file in self._lake.all_files():
             place = places.get(file.path) or place_of(file.path)
             if place.kind == "removal":
                 self._judge_removal(file, place)
@@ -119,9 +119,9 @@ class _Audit:
 
     # Reading
 
-    def _facts(self, files: Sequence[Listed], places: dict[str, Place]) -> dict[str, FileFacts]:
+    def _facts(self, files: Sequence[LakeFile], places: dict[str, Place]) -> dict[str, FileFacts]:
         """What every table's file says. A file with two names is read once."""
-        names: dict[str, list[Listed]] = defaultdict(list)
+        names: dict[str, list[LakeFile]] = defaultdict(list)
         found: dict[str, FileFacts] = {}
         for file in files:
             if file.plain:
@@ -148,7 +148,7 @@ class _Audit:
             return (place.sha256,)
         return self._archived[place.key] if place.key is not None else ()
 
-    def _remembered(self, file: Listed, expected: set[str]) -> FileFacts | None:
+    def _remembered(self, file: LakeFile, expected: set[str]) -> FileFacts | None:
         seen = self._before.seen.get(file.path)
         if seen is None or seen.stamp != file.stamp:
             return None
@@ -171,7 +171,7 @@ class _Audit:
 
     # Files by themselves
 
-    def _judge_table(self, file: Listed, place: Place, facts: FileFacts) -> None:
+    def _judge_table(self, file: LakeFile, place: Place, facts: FileFacts) -> None:
         record = self._record(facts.record)
         archived = self._archived[place.key] if place.key is not None else set()
         if place.kind == "current" and place.key is not None and facts.file_sha256 not in archived:
@@ -184,7 +184,7 @@ class _Audit:
         if facts.file_sha256:
             self._now.facts[facts.file_sha256] = facts
 
-    def _judge_removal(self, file: Listed, place: Place) -> None:
+    def _judge_removal(self, file: LakeFile, place: Place) -> None:
         content = self._content(file)
         if content is None:
             self._keep(file, place, (Verdict.UNREADABLE, "it cannot be read"))
@@ -201,13 +201,13 @@ class _Audit:
         if removal is not None and verdict is Verdict.INTACT and place.key is not None:
             self._removals[place.key, removal.file_sha256] = removal
 
-    def _judge_other(self, file: Listed) -> None:
+    def _judge_other(self, file: LakeFile) -> None:
         if is_seal(file.path) and file.plain:
             self._keep(file, Place("other"), (Verdict.INTACT, ""))
         else:
             self._keep(file, Place("other"), (Verdict.ORPHAN, "the lake has no such file"))
 
-    def _content(self, file: Listed) -> bytes | None:
+    def _content(self, file: LakeFile) -> bytes | None:
         if not file.plain:
             return None
         try:
@@ -216,7 +216,7 @@ class _Audit:
             return None
 
     def _keep(
-        self, file: Listed, place: Place, judged: tuple[Verdict, str], file_sha256: str = "", content: str = ""
+        self, file: LakeFile, place: Place, judged: tuple[Verdict, str], file_sha256: str = "", content: str = ""
     ) -> None:
         self._found[file.path] = AuditedFile(
             _printable(file.path), place, *judged, size=file.size, file_sha256=file_sha256, content_sha256=content

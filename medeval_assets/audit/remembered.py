@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medeval_assets.audit.file_check import CHECK_VERSION, FileFacts
 from medeval_assets.lake.migrations import TABLE_VERSIONS
+from medeval_assets.lake.whole_file import write_whole
+
+_log = logging.getLogger(__name__)
 
 _STAMP = b"medeval.audit"
 _COLUMNS = ("path", "size", "stamp", "file_sha256", "content_sha256", "record", "wrong", "decoded")
@@ -57,7 +62,10 @@ def remembered_in(path: Path, lake_url: str) -> Remembered:
 
 
 def remember(path: Path, lake_url: str, remembered: Remembered) -> None:
-    """Keep it for the next audit; as a whole or not at all."""
+    """Keep it for the next audit; as a whole or not at all.
+
+    It only saves time: where it cannot be written, that is told, and the audit goes on.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -73,10 +81,13 @@ def remember(path: Path, lake_url: str, remembered: Remembered) -> None:
     kinds = {"size": pa.int64(), "decoded": pa.bool_()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
     about = {_STAMP: json.dumps({"lake": lake_url, "checks": _checks()}).encode()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
-    pq.write_table(pa.table(columns, schema=schema.with_metadata(about)), draft, compression="zstd")
-    draft.replace(path)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema.with_metadata(about)), buffer, compression="zstd")
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        _log.warning("%s: what this audit read could not be kept for the next one (%s)", path, reason)
 
 
 def _checks() -> str:

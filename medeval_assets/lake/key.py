@@ -27,5 +27,14 @@ class LakeKey:
         values = dict(part.split("=", 1) for part in parts)
         return cls(asset, values.get("model", ""), values.get("task", ""))
 
+    @classmethod
+    def named(cls, folder: str) -> LakeKey | None:
+        """The table of a folder below the lake's root; None where the folder is none of a table."""
+        try:
+            key = cls.from_folder(folder)
+        except ValueError:
+            return None
+        return key if key.folder == folder else None
+
     def __str__(self) -> str:
         return " × ".join(filter(None, (self.asset, self.model, self.task)))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
@@ -26,9 +25,12 @@ from medeval_assets.errors import BadInput, MedevalError, Problem
 from medeval_assets.lake.code_identity import code_identity
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.lake_file import LakeFile, files_in_folder, files_in_store
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
 from medeval_assets.lake.migrations import table_version, upgraded
+from medeval_assets.lake.object_store import open_storage
 from medeval_assets.lake.removal import Reason, Removal
+from medeval_assets.lake.whole_file import is_draft, link_whole, remove_whole, write_whole
 from medeval_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ FOOTER_KEY = b"medeval.lineage"
 VERSIONS = "_versions"
 REMOVED = "_removed"
 _FILE = "data.parquet"
+_VERSION = re.compile(r"[0-9a-f]{64}\.parquet")
+_UNREAD = "it cannot be read ({})"
+_UNWRITTEN = "it could not be written ({}); what was there before is intact"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,8 @@ class Version:
     path: str
 
 
-@dataclass(frozen=True)
-class FileInfo:
-    """A file of the lake: its path below the root, its size in bytes, and what tells that it was changed."""
-
-    path: str
-    size: int
-    modified: str
+class LakeOutOfReach(BadInput):
+    """The lake's folder or bucket cannot be read or written, which says nothing about the tables in it."""
 
 
 class Lake:
@@ -68,8 +69,11 @@ class Lake:
     """
 
     def __init__(self, url: str | Path) -> None:
-        self.fs, root = fsspec.core.url_to_fs(str(url))
-        self.root = str(root).rstrip("/")
+        try:
+            self.fs, root = open_storage(str(url))
+        except OSError as error:
+            raise LakeOutOfReach([Problem("MEDEVAL_LAKE", str(error.strerror), "Check its URL.")]) from error
+        self.root = root.rstrip("/")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -102,8 +106,8 @@ class Lake:
     ) -> LineageRecord:
         """Check the rows against the asset's declared table and make them the current file; returns its record.
 
-        Raises MedevalError when a row does not fit the table, BadInput when there is no space or no permission. In both
-        cases the file that was there stays as it was.
+        Raises MedevalError when a row does not fit the table, LakeOutOfReach when there is no space or no permission.
+        In both cases the file that was there stays as it was.
         """
         import pyarrow as pa
 
@@ -193,6 +197,8 @@ class Lake:
                     else:
                         older = pq.read_table(file, use_threads=False)
                         table = _with_dictionaries(upgraded(key.asset, version, older).select(list(columns)))
+            except LakeOutOfReach:
+                raise
             except BadInput as error:
                 return error.problems[0]
             except (pa.ArrowException, OSError):
@@ -221,46 +227,49 @@ class Lake:
         """The current table's record if it was derived exactly like this, else None: the one rule of staleness."""
         try:
             record = self.record(key)
+        except LakeOutOfReach:
+            raise  # whatever cannot be looked at now need not be made again
         except BadInput:
             return None
         return record if record is not None and record.derivation == derivation else None
 
     def keys(self, asset: str) -> list[LakeKey]:
         """Every current table of an asset, in order."""
-        walk = os.walk if self.is_local else self.fs.walk
-        found = [folder for folder, _, files in walk(f"{self.root}/{asset}") if _FILE in files]
-        prefix = len(self.root) + 1
-        return sorted({LakeKey.from_folder(str(folder)[prefix:]) for folder in found})
+        paths = [file.path.rpartition("/") for file in self.all_files(asset)]
+        found = [LakeKey.named(folder) for folder, _, name in paths if name == _FILE]
+        return sorted(key for key in found if key is not None)
 
     def _open(self, key: LakeKey) -> Any:
-        """The current table's file."""
-        return self._open_path(self.path(key))
+        """The current table's file, as it is at one moment. FileNotFoundError where there is none."""
+        return self._open_path(self.path(key), str(key))
 
-    def _open_path(self, path: str) -> Any:
-        """A file of the lake; a local one is read by Arrow itself, which is faster."""
+    def _open_path(self, path: str, where: str) -> Any:
+        """A file of the lake; a local one is read by Arrow itself, which is faster, another one in a single request."""
         import pyarrow as pa
 
-        return pa.OSFile(path) if self.is_local else self.fs.open(path, "rb")
+        try:
+            return pa.OSFile(path) if self.is_local else pa.BufferReader(self.fs.cat_file(path))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._out_of_reach(where, _UNREAD, error) from error
 
     def _unreadable(self, key: LakeKey) -> Problem:
         return Problem(f"{key} ({key.folder}/{_FILE})", "the table cannot be read", "Materialize it again.")
 
     def versions(self, key: LakeKey) -> list[Version]:
         """Every version of the table that is in the archive, the current one included, by the hash of its file."""
-        folder = f"{self.root}/{VERSIONS}/{key.folder}"
-        try:
-            names = [str(path).rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False)]
-        except FileNotFoundError:
-            return []
-        hashes = sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
-        return [Version(key, sha256, self._version_path(key, sha256)) for sha256 in hashes]
+        folder = f"{VERSIONS}/{key.folder}"
+        paths = [file.path.rpartition("/") for file in self.all_files(folder)]
+        names = sorted(name for below, _, name in paths if below == folder and _VERSION.fullmatch(name))
+        return [self._version(key, name.removesuffix(".parquet")) for name in names]
 
     def version_record(self, version: Version) -> LineageRecord:
         """The version's lineage record. BadInput where it cannot be read."""
         import pyarrow as pa
 
         try:
-            with self._open_path(version.path) as file:
+            with self._open_path(version.path, str(version.key)) as file:
                 return record_in(file)
         except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
             raise BadInput([self._unreadable_version(version)]) from error
@@ -271,75 +280,128 @@ class Lake:
         import pyarrow.parquet as pq
 
         try:
-            with self._open_path(version.path) as file:
+            with self._open_path(version.path, str(version.key)) as file:
                 return pq.read_table(file)
         except (pa.ArrowException, OSError) as error:
             raise BadInput([self._unreadable_version(version)]) from error
 
+    def version_content(self, version: Version) -> bytes:
+        """The version's file as it is. BadInput where there is none."""
+        content = self._content(version.path, str(version.key))
+        if content is None:
+            raise BadInput([self._unreadable_version(version)])
+        return content
+
     def record_with(self, key: LakeKey, content_sha256: str) -> tuple[Version | None, LineageRecord] | None:
         """The record of the table with this content: the current one's (version None), else the newest version's."""
-        with contextlib.suppress(BadInput):
-            current = self.record(key)
-            if current is not None and current.content_sha256 == content_sha256:
-                return None, current
+        current = self._record_if_readable(lambda: self.record(key))
+        if current is not None and current.content_sha256 == content_sha256:
+            return None, current
         found: list[tuple[Version, LineageRecord]] = []
         for version in self.versions(key):
-            with contextlib.suppress(BadInput):
-                record = self.version_record(version)
-                if record.content_sha256 == content_sha256:
-                    found.append((version, record))
+            record = self._record_if_readable(partial(self.version_record, version))
+            if record is not None and record.content_sha256 == content_sha256:
+                found.append((version, record))
         return max(found, key=lambda one: one[1].created_at, default=None)
 
     def file_sha256(self, key: LakeKey) -> str:
         """Hash of the current file's bytes; "" where there is none."""
-        try:
-            with self.fs.open(self.path(key), "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return ""
+        content = self._content(self.path(key), str(key))
+        return "" if content is None else hashlib.sha256(content).hexdigest()
 
-    def all_files(self) -> Iterator[FileInfo]:
-        """Every file below the root but unfinished ones, in the order of their paths."""
-        found = self.fs.find(self.root, detail=True) if self.fs.exists(self.root) else {}
-        prefix = len(self.root) + 1
-        for path in sorted(found):
-            about = found[path]
-            if not path.endswith(".tmp"):
-                modified = about.get("mtime") or about.get("LastModified") or about.get("ETag") or ""
-                yield FileInfo(path[prefix:], int(about["size"]), str(modified))
+    def all_files(self, below: str = "", *, drafts: bool = False) -> list[LakeFile]:
+        """Every file below the root, or below a folder of it, in the order of their paths.
+
+        drafts: with those that are being written, or were when their process was killed.
+        """
+        with self._in_reach(f"{self.root}/{below}".rstrip("/"), "it cannot be listed ({})"):
+            found = files_in_folder(self.root, below) if self.is_local else files_in_store(self.fs, self.root, below)
+            files = [file for file in found if drafts or not is_draft(file.path.rpartition("/")[2])]
+        return sorted(files, key=lambda file: file.path)
+
+    def archived(self, key: LakeKey) -> Version | None:
+        """Put the current table into the archive, where it should be; None where there is none."""
+        content = self._content(self.path(key), str(key))
+        if content is None:
+            return None
+        version = self._version(key, hashlib.sha256(content).hexdigest())
+        with self._in_reach(str(key), _UNWRITTEN):
+            self._place(version.path, content)
+        return version
 
     def remove(self, version: Version, reason: Reason) -> Removal:
-        """Take a version out of the lake, also where it is the current one; its record and its hash stay."""
-        removal = Removal(
-            record=self.version_record(version),
-            file_sha256=version.file_sha256,
-            removed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-            reason=reason,
-        )
-        with self._told_in_words(version.key):
-            proof = f"{self.root}/{REMOVED}/{version.key.folder}/{version.file_sha256}.json"
-            self._place(proof, removal.as_file())
-            if self.file_sha256(version.key) == version.file_sha256:
-                self.fs.rm_file(self.path(version.key))
-            self.fs.rm_file(version.path)
+        """Take a version out of the lake, also where it is the current one; its record and its hash stay.
+
+        Where that was cut short before, the proof from then stays as it is. BadInput where there is none and the
+        version cannot be read.
+        """
+        proof = f"{self.root}/{REMOVED}/{version.key.folder}/{version.file_sha256}.json"
+        removal = self._removal(self._content(proof, str(version.key)))
+        if removal is None:
+            removal = Removal(
+                record=self.version_record(version),
+                file_sha256=version.file_sha256,
+                removed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+                reason=reason,
+            )
+            with self._in_reach(str(version.key), _UNWRITTEN):
+                self._place(proof, removal.as_file())
+        self.discard(version)
         return removal
+
+    def discard(self, version: Version) -> None:
+        """Take a version out of the lake, also where it is the current one, without any proof of what it was."""
+        with self._in_reach(str(version.key), "it could not be removed ({})"):
+            if self.file_sha256(version.key) == version.file_sha256:
+                self.remove_file(self.path(version.key))
+            self.remove_file(version.path)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file, where it is there. OSError where that cannot be."""
+        if self.is_local:
+            remove_whole(Path(path))
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                self.fs.rm_file(path)
 
     def removals(self, key: LakeKey | None = None) -> list[Removal]:
         """What was removed on purpose, of one table or of all, the oldest first."""
-        root = f"{self.root}/{REMOVED}"
-        paths = self.fs.find(f"{root}/{key.folder}" if key else root)
-        found = [self._removal(path) for path in paths if path.endswith(".json")]
+        files = self.all_files(f"{REMOVED}/{key.folder}" if key else REMOVED)
+        paths = [file.path for file in files if file.path.endswith(".json")]
+        found = {path: self._removal(self._content(f"{self.root}/{path}", path)) for path in paths}
+        if unreadable := [path for path, removal in found.items() if removal is None]:
+            what, remedy = "the proof of a removal cannot be read", "Restore it from a backup, or ask `medeval audit`."
+            raise BadInput([Problem(path, what, remedy) for path in unreadable])
         return sorted(
-            (one for one in found if key is None or one.record.key == key),
+            (one for one in found.values() if one is not None and (key is None or one.record.key == key)),
             key=lambda one: (one.removed_at, str(one.record.key), one.file_sha256),
         )
 
-    def _removal(self, path: str) -> Removal:
+    def _removal(self, content: bytes | None) -> Removal | None:
+        """The removal that a file tells of; None where there is none that can be read."""
         try:
-            return Removal.from_file(self.fs.cat_file(path))
-        except (ValueError, OSError) as error:
-            where, what = path.removeprefix(f"{self.root}/"), "the proof of a removal cannot be read"
-            raise BadInput([Problem(where, what, "Restore it from a backup, or ask `medeval audit`.")]) from error
+            return None if content is None else Removal.from_file(content)
+        except ValueError:
+            return None
+
+    def _content(self, path: str, where: str) -> bytes | None:
+        """A file's bytes, all of one moment; None where there is no such file."""
+        with self._in_reach(where, _UNREAD):
+            try:
+                return bytes(self.fs.cat_file(path))
+            except FileNotFoundError:
+                return None
+
+    def _record_if_readable(self, read: Callable[[], LineageRecord | None]) -> LineageRecord | None:
+        try:
+            return read()
+        except LakeOutOfReach:
+            raise
+        except BadInput:
+            return None
+
+    def _version(self, key: LakeKey, sha256: str) -> Version:
+        return Version(key, sha256, self._version_path(key, sha256))
 
     def _version_path(self, key: LakeKey, sha256: str) -> str:
         return f"{self.root}/{VERSIONS}/{key.folder}/{sha256}.parquet"
@@ -351,28 +413,34 @@ class Lake:
     def _put(self, key: LakeKey, content: bytes) -> None:
         """Into the archive first, then current."""
         path, version = self.path(key), self._version_path(key, hashlib.sha256(content).hexdigest())
-        with self._told_in_words(key):
+        with self._in_reach(str(key), _UNWRITTEN):
             self._place(version, content)
-            if not (self.is_local and _linked(Path(version), Path(path))):
+            if not (self.is_local and link_whole(Path(version), Path(path))):
                 self._place(path, content)
 
     def _place(self, path: str, content: bytes) -> None:
         """A file as a whole or not at all."""
         if self.is_local:
-            _write_local(Path(path), content)
+            write_whole(Path(path), content)
         else:
             self.fs.pipe_file(path, content)
 
     @contextlib.contextmanager
-    def _told_in_words(self, key: LakeKey) -> Iterator[None]:
+    def _in_reach(self, where: str, what: str) -> Iterator[None]:
+        """Errors of the file system in words."""
         try:
             yield
         except OSError as error:
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-            remedy = "Free some space and run again." if full else "Check the lake's folder and its permissions."
-            reason = error.strerror or type(error).__name__
-            what = f"it could not be written ({reason}); what was there before is intact"
-            raise BadInput([Problem(str(key), what, remedy)]) from error
+            raise self._out_of_reach(where, what, error) from error
+
+    def _out_of_reach(self, where: str, what: str, error: OSError) -> LakeOutOfReach:
+        if error.errno in _FULL:
+            remedy = f"Free some space for {self.root} and run again."
+        elif self.is_local:
+            remedy = f"Check {self.root} and its permissions."
+        else:
+            remedy = f"Check the bucket {self.root}, its endpoint, your credentials and what they permit."
+        return LakeOutOfReach([Problem(where, what.format(error.strerror or type(error).__name__), remedy)])
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -415,60 +483,6 @@ def _with_dictionaries(table: pa.Table) -> pa.Table:
         if pa.types.is_string(field.type):
             table = table.set_column(number, field.name, table.column(number).dictionary_encode())
     return table
-
-
-def _write_local(path: Path, content: bytes) -> None:
-    with _finished(path) as temporary, _new_file(temporary) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        temporary.replace(path)
-
-
-def _linked(version: Path, path: Path) -> bool:
-    """Make the version the current file by a link, which takes no more space; False where there can be none."""
-    with _finished(path) as temporary, version.open("rb") as file:
-        # Another process would take the draft for one left behind.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            temporary.hardlink_to(version)
-        except OSError as error:
-            if error.errno in {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP}:
-                return False
-            raise
-        temporary.replace(path)
-    return True
-
-
-@contextlib.contextmanager
-def _finished(path: Path) -> Iterator[Path]:
-    """A name for a draft of the file, which does not stay; drafts that killed processes left are removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left_behind in path.parent.glob(".*.tmp"):
-        _remove_unless_being_written(left_behind)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _new_file(path: Path) -> BinaryIO:
-    """An empty file that is locked as long as it is open."""
-    while True:
-        file = path.open("xb")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        # Another process took it for one left behind, before it was locked.
-        file.close()
-
-
-def _remove_unless_being_written(path: Path) -> None:
-    """Remove what a process that was killed left half written; one that lives holds a lock on its file."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file, contextlib.suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
 
 
 def _encode(table: pa.Table, record: LineageRecord) -> bytes:

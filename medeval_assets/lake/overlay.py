@@ -20,7 +20,7 @@ class Overlay(Lake):
 
     def stand_in(self, version: Version) -> None:
         """Let a version of the archive stand where the current table does."""
-        self._written[version.key] = self.fs.cat_file(version.path)
+        self._written[version.key] = self.version_content(version)
 
     def _open(self, key: LakeKey) -> Any:
         import pyarrow as pa

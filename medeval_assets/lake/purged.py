@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medeval_assets.errors import BadInput
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lake import Lake, LakeOutOfReach
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.removal import Removal
 
@@ -16,6 +16,8 @@ def purged(lake: Lake, key: LakeKey) -> Removal | None:
     try:
         if lake.record(key) is not None:
             return None
+    except LakeOutOfReach:
+        raise
     except BadInput:
         return None
     removals = [removal for removal in lake.removals(key) if removal.reason == "purge"]

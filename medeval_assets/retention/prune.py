@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake, Version
+from medeval_assets.lake.lake import Lake, LakeOutOfReach, Version
 from medeval_assets.lake.lineage_record import LineageRecord
 
 _VERSIONS = "_versions/"
@@ -46,6 +46,8 @@ def prune(lake: Lake, older_than: timedelta, now: datetime | None = None) -> Pru
                 continue
             try:
                 versions.append((version, lake.version_record(version)))
+            except LakeOutOfReach:
+                raise
             except Exception:  # a damaged footer breaks its reader in more ways than one
                 unreadable += 1
     needed = _needed(current, versions)
@@ -91,7 +93,7 @@ def _keys(lake: Lake, *, archived: bool) -> list[LakeKey]:
         for path in paths
         if (path.startswith(prefix) if archived else not path.startswith("_"))
     }
-    return sorted(LakeKey.from_folder(folder) for folder in folders)
+    return sorted(key for folder in folders if (key := LakeKey.named(folder)) is not None)
 
 
 def _time(record: LineageRecord) -> datetime:

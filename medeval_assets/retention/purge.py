@@ -17,7 +17,7 @@ from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake, Version
+from medeval_assets.lake.lake import Lake, LakeOutOfReach, Version
 from medeval_assets.settings import Settings
 
 QUOTING = ("datasets", "prompt_sets", "generations")
@@ -70,8 +70,8 @@ def find_quoting(
     sources: bool = False,
 ) -> Quoting:
     """What a purge of the task would remove. tasks, models: all there are. sources: its raw files as well."""
-    files = list(_files_of(lake, task.name))
-    keys = sorted({_key_of(path) for path in files})
+    files = _files_of(lake, task.name)
+    keys = sorted({key for path in files if (key := _key_of(path)) is not None})
     versions = [version for key in keys for version in lake.versions(key)]
     prefix = len(lake.root) + 1
     accounted = {version.path[prefix:] for version in versions}
@@ -85,11 +85,14 @@ def find_quoting(
     elsewhere += [
         f"{other.name}: its tables are made from the same raw files; purge it as well"
         for other in tasks.values()
-        if other.name != task.name and other.folder == task.folder and any(_files_of(lake, other.name))
+        if other.name != task.name and other.folder == task.folder and _files_of(lake, other.name)
     ]
     removable, kept = _sources(lake, settings, task, tasks)
     if (versions or files) and not lake.is_local:
-        elsewhere.append(f"{lake.root}: what the bucket itself keeps of deleted files, if it keeps versions")
+        kept_by_itself = (
+            "what the bucket itself keeps: deleted files, if it keeps versions, and uploads that were cut short"
+        )
+        elsewhere.append(f"{lake.root}: {kept_by_itself}")
     if not sources:
         kept = [*(f"{path}: its raw files, which --sources removes" for path in removable), *kept]
         removable = []
@@ -119,6 +122,8 @@ def remove_quoting(lake: Lake, found: Quoting) -> Purged:
             yield
         except FileNotFoundError:
             pass  # another purge was faster
+        except LakeOutOfReach as error:
+            problems.extend(error.problems)
         except OSError as error:
             what = f"it cannot be removed ({error.strerror or type(error).__name__})"
             problems.append(Problem(where, what, "Check its permissions and purge again."))
@@ -142,52 +147,36 @@ def remove_quoting(lake: Lake, found: Quoting) -> Purged:
     return Purged(found, tuple(damaged))
 
 
-def _files_of(lake: Lake, task: str) -> Iterator[str]:
+def _files_of(lake: Lake, task: str) -> list[str]:
     """Every file of the task's quoting tables, current, in the archive or unfinished, by its path below the root."""
-    prefix = len(lake.root) + 1
-    for asset in QUOTING:
-        for root in (f"{lake.root}/{asset}", f"{lake.root}/{_VERSIONS}/{asset}"):
-            if not lake.fs.exists(root):
-                continue
-            for path in sorted(lake.fs.find(root)):
-                folder = str(path).rsplit("/", 2)[-2]
-                if folder == f"task={task}":
-                    yield str(path)[prefix:]
+    folders = [f"{above}{asset}" for asset in QUOTING for above in ("", f"{_VERSIONS}/")]
+    paths = [file.path for folder in folders for file in lake.all_files(folder, drafts=True)]
+    return [path for path in paths if f"task={task}" in path.split("/")[:-1]]
 
 
-def _key_of(path: str) -> LakeKey:
-    return LakeKey.from_folder(path.removeprefix(f"{_VERSIONS}/").rpartition("/")[0])
+def _key_of(path: str) -> LakeKey | None:
+    return LakeKey.named(path.removeprefix(f"{_VERSIONS}/").rpartition("/")[0])
 
 
 def _removed(lake: Lake, version: Version) -> bool:
     """Remove a version and keep its proof. False: it was damaged, and is gone without one."""
-    # A removal that was cut short has its proof already, which may be sealed by now: it is not written again.
-    proven = any(removal.file_sha256 == version.file_sha256 for removal in lake.removals(version.key))
-    if not proven:
-        try:
-            lake.version_record(version)
-        except Exception:  # noqa: S110 - a damaged footer breaks its reader in more ways than one
-            pass
-        else:
-            lake.remove(version, "purge")
-            return True
-    if lake.file_sha256(version.key) == version.file_sha256:
-        lake.fs.rm_file(lake.path(version.key))
-    lake.fs.rm_file(version.path)
-    return proven
+    try:
+        lake.remove(version, "purge")
+    except (LakeOutOfReach, OSError):
+        raise
+    except Exception:  # a damaged footer breaks its reader in more ways than one
+        lake.discard(version)
+        return False
+    return True
 
 
 def _removed_stray(lake: Lake, path: str) -> bool:
     """Remove a file that no version accounts for. A whole table gets into the archive first, so that a proof stays."""
     key = _key_of(path)
-    if not path.startswith(f"{_VERSIONS}/") and path.endswith("/data.parquet"):
-        sha256 = lake.file_sha256(key)
-        version = Version(key, sha256, f"{lake.root}/{_VERSIONS}/{key.folder}/{sha256}.parquet")
-        if sha256:
-            lake.fs.makedirs(version.path.rpartition("/")[0], exist_ok=True)
-            lake.fs.cp_file(lake.path(key), version.path)
-            return _removed(lake, version)
-    lake.fs.rm_file(f"{lake.root}/{path}")
+    if key is not None and not path.startswith(f"{_VERSIONS}/") and path.endswith("/data.parquet"):
+        version = lake.archived(key)
+        return version is not None and _removed(lake, version)
+    lake.remove_file(f"{lake.root}/{path}")
     return False
 
 

@@ -158,8 +158,8 @@ def _evaluate(folder: Path, models: Sequence[str], tasks: Sequence[str], kill: K
             (model_under_test, "load_engine", Phase.LOAD),
             (engine, "_answer", Phase.GENERATE),
             (Journal, "write", Phase.JOURNAL),
-            (lake, "_write_local", Phase.PARQUET),
-            (lake, "_linked", Phase.PARQUET),
+            (lake, "write_whole", Phase.PARQUET),
+            (lake, "link_whole", Phase.PARQUET),
             (os, "fsync", Phase.SYNC),
         ):
             patches.enter_context(patch.object(target, name, watch.during(phase, getattr(target, name))))

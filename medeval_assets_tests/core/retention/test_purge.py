@@ -149,8 +149,8 @@ def test_cut_short_anywhere_it_is_finished_by_a_second_one(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     there = {(version.key, version.file_sha256) for key in (NLI, ANSWERS) for version in lake.versions(key)}
-    # Two current tables and three versions are removed by this function of the file system: a kill comes before one.
-    remove = lake.fs.rm_file
+    # Two current tables and three versions are removed by this function of the lake: a kill comes before one.
+    remove = lake.remove_file
     left = cut
 
     def cut_short(path: str) -> None:
@@ -161,7 +161,7 @@ def test_cut_short_anywhere_it_is_finished_by_a_second_one(
         remove(path)
 
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr(lake.fs, "rm_file", cut_short)
+        patched.setattr(lake, "remove_file", cut_short)
         purge(lake, settings, sources=True)
     assert not find(lake, settings).nothing
     proofs = {path: content for path, content in files(settings).items() if path.startswith("lake/_removed/")}
