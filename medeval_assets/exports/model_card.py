@@ -1,16 +1,21 @@
-"""A model's values as the metadata of its card on the Hugging Face Hub: the `model-index`."""
+"""A model's values as the metadata of its card on the Hugging Face Hub: the `model-index`.
+
+Specification: https://github.com/huggingface/hub-docs/blob/main/modelcard.md
+"""
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.errors import BadInput, Problem
-from medeval_assets.exports.evaluation_results import CellResults
+from medeval_assets.exports.card_metadata import card_with
+from medeval_assets.exports.evaluation_results import CellResults, Value
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -19,105 +24,111 @@ _MEASURED = "measured with medeval-assets"
 _TASK_TYPE = "text-generation"
 
 
-def model_index(title: str, results: Sequence[CellResults]) -> list[dict[str, Any]]:
-    """The `model-index` of these values, which the Hub shows beside the model."""
-    from huggingface_hub.repocard_data import eval_results_to_model_index
-
-    index: list[dict[str, Any]] = eval_results_to_model_index(title, eval_results(results))
-    return index
-
-
-def eval_results(results: Sequence[CellResults]) -> list[EvalResult]:
+def eval_results(model: str, results: Sequence[CellResults]) -> list[EvalResult]:
     """Every value as huggingface_hub's own type: not verified by the Hub, as only the Hub may say that it is.
 
-    The dataset's revision is the hash of the content that was read, so that another copy of it can be told apart. The
-    source is the page of the dataset's owners; with what the value was computed stands with the metric.
+    The format has no place for how sure a value is, for what it rests on, or for how it was computed, but takes any
+    arguments of a metric: there it stands. The source is the page of the dataset's owners.
     """
     from huggingface_hub import EvalResult
 
     return [
         EvalResult(
             task_type=_TASK_TYPE,
-            task_name=cell.task.about,
-            dataset_type=f"synthetic-{cell.task.name}" if cell.record.synthetic else cell.task.name,
-            dataset_name=cell.dataset_title,
+            task_name=cell.about,
+            dataset_type=f"synthetic-{cell.task}" if cell.synthetic else cell.task,
+            dataset_name=cell.title,
             dataset_split="test",
-            dataset_revision=cell.dataset.content_sha256,
-            metric_type=row["metric"],
-            metric_name=f"{row['title']} (synthetic samples)" if cell.record.synthetic else row["title"],
-            metric_value=row["value"],
-            metric_config=row["profile"],
-            metric_args={**cell.evidence(row), "computed_with": cell.source},
+            metric_type=value.metric,
+            metric_name=f"{value.title} (synthetic samples)" if cell.synthetic else value.title,
+            metric_value=value.value,
+            metric_config=value.profile,
+            metric_args=_arguments(model, cell, value),
             verified=False,
-            source_name=f"{cell.task.title}, {_MEASURED}",
-            source_url=cell.task.homepage,
+            source_name=f"{cell.title}, {_MEASURED}",
+            source_url=cell.homepage,
         )
         for cell in results
-        for row in cell.metrics
+        for value in cell.metrics
     ]
 
 
-def card_metadata(title: str, results: Sequence[CellResults]) -> str:
-    """A card's YAML block with the `model-index` and nothing else, to be pasted or to begin a card with."""
-    from huggingface_hub import ModelCardData
-
-    data = ModelCardData(model_name=title, eval_results=eval_results(results))
-    return f"---\n{data.to_yaml()}\n---\n"
+def card_metadata(model: str, results: Sequence[CellResults]) -> str:
+    """A card of nothing but the values, to be pasted or to begin a card with."""
+    return _card_with("", "the card", model, results)
 
 
-def merge_into_card(path: Path, title: str, results: Sequence[CellResults]) -> None:
+def merge_into_card(path: Path, model: str, results: Sequence[CellResults]) -> None:
     """Put the values into the metadata of a card, `README.md`; a card that is not there yet is begun.
 
-    What the card says otherwise stays: its text, its other metadata, values that other people measured. What we
-    measured before on the same dataset is replaced. BadInput where the card cannot be read or written.
+    Of what the card says otherwise, every byte stays. Values that we gave it before give way to those of the same model
+    and task; those on real data never to some on synthetic samples. BadInput where the card cannot be read or written.
     """
-    from huggingface_hub import metadata_load, metadata_save
+    with _told_in_words(path):
+        before = path.read_bytes() if path.exists() else b""
+    try:
+        card = before.decode()
+    except UnicodeDecodeError as error:
+        what = "the card is not UTF-8"
+        raise BadInput([Problem(quoted(path.name), what, "Save it as UTF-8.")]) from error
+    after = _card_with(card, quoted(path.name), model, results).encode()
+    with _told_in_words(path), _draft_of(path) as draft:
+        draft.write_bytes(after)
 
-    with _whole_card(path) as draft:
-        if not path.exists():
-            draft.write_text(card_metadata(title, results), encoding="utf-8")
-            return
-        draft.write_bytes(path.read_bytes())
+
+def _card_with(card: str, where: str, model: str, results: Sequence[CellResults]) -> str:
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    (entry,) = eval_results_to_model_index(model, eval_results(model, results))
+    return card_with(card, where, model, entry["results"], _giving_way(model, results))
+
+
+def _arguments(model: str, cell: CellResults, value: Value) -> dict[str, Any]:
+    arguments = {
+        "model": model,
+        "task": cell.task,
+        "synthetic": cell.synthetic,
+        **value.model_dump(exclude={"metric", "title", "profile", "headline", "value"}),
+        "limit": cell.limit,
+        "computed_with": cell.computed_with,
+        "dataset_sha256": cell.dataset_sha256,
+        "metric_table_sha256": cell.metric_table_sha256,
+    }
+    return {name: told for name, told in arguments.items() if told is not None}
+
+
+def _giving_way(model: str, results: Sequence[CellResults]) -> Callable[[Any], bool]:
+    """Which results of a card are ours and were measured again."""
+    measured = {(cell.task, synthetic) for cell in results for synthetic in {True, cell.synthetic}}
+
+    def gives_way(result: Any) -> bool:
         try:
-            metadata = metadata_load(draft) or {}
-            metadata["model-index"] = _merged(metadata.get("model-index") or [], model_index(title, results))
-        except Exception as error:  # of many kinds, and YAML's would show the file's lines
-            what = "the metadata of the card cannot be read"
-            remedy = "Its YAML block stands between two lines of `---`; mend it."
-            raise BadInput([Problem(quoted(path.name), what, remedy)]) from error
-        metadata_save(draft, metadata)
+            ours = str(result["source"]["name"]).endswith(_MEASURED)
+            about = result["metrics"][0]["args"]
+            return ours and about["model"] == model and (about["task"], about["synthetic"]) in measured
+        except (KeyError, IndexError, TypeError):
+            return False  # nothing that we would have written
 
-
-def _merged(theirs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The index of a card with our results, which take the places of those that we gave it before."""
-    if not theirs:
-        return ours
-    (new,) = ours
-    place = next((number for number, model in enumerate(theirs) if model.get("name") == new["name"]), 0)
-    replaced = {result["dataset"]["type"] for result in new["results"]}
-    stay = [
-        result
-        for result in theirs[place]["results"]
-        if not (_is_ours(result) and result["dataset"]["type"] in replaced)
-    ]
-    merged = list(theirs)
-    merged[place] = {**theirs[place], "results": [*stay, *new["results"]]}
-    return merged
-
-
-def _is_ours(result: dict[str, Any]) -> bool:
-    return str((result.get("source") or {}).get("name", "")).endswith(_MEASURED)
+    return gives_way
 
 
 @contextmanager
-def _whole_card(path: Path) -> Iterator[Path]:
+def _told_in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = f"the card cannot be read or written ({error.strerror or type(error).__name__})"
+        raise BadInput([Problem(quoted(path.name), what, "Check the folder and its permissions.")]) from error
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
     """A draft that becomes the card when it is done: the whole card or the one that was there, never a part."""
     draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield draft
+        if path.exists():
+            shutil.copymode(path, draft)
         draft.replace(path)
-    except OSError as error:
-        what = f"the card cannot be written ({error.strerror or type(error).__name__})"
-        raise BadInput([Problem(quoted(path.name), what, "Check the folder and its permissions.")]) from error
     finally:
         draft.unlink(missing_ok=True)
