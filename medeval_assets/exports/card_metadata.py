@@ -100,7 +100,7 @@ class _Block:
         if index is None:
             return [self._as_field(root, self._lines({_INDEX: new}, _column(root)))]
         if not self._index:
-            return [self._instead_of(index, new, _column(root))]
+            return self._instead_of(index, new, _column(root))
         _in_lines(index, yaml.SequenceNode)
         chosen = _chosen(self._index, model, replaced)
         if chosen is None:
@@ -116,7 +116,7 @@ class _Block:
         if listed is None:
             return [self._after(entry, self._lines({_RESULTS: new}, _column(entry)))]
         if not there:
-            return [self._instead_of(listed, new, _column(entry))]
+            return self._instead_of(listed, new, _column(entry))
         _in_lines(listed, yaml.SequenceNode)
         told = zip(listed.value, there, strict=True)
         gone = [self._without(item) for item, result in told if replaced(result)]
@@ -129,9 +129,12 @@ class _Block:
             return start, start, lines + self._line_end
         return len(self._text), len(self._text), self._line_end + lines
 
-    def _instead_of(self, nothing: yaml.Node, items: list[Any], column: int) -> _Edit:
-        """In the place of a list without items."""
-        return nothing.start_mark.index, nothing.end_mark.index, self._line_end + self._lines(items, column)
+    def _instead_of(self, nothing: yaml.Node, items: list[Any], column: int) -> list[_Edit]:
+        """Below the field of a list without items."""
+        return [
+            (nothing.start_mark.index, nothing.end_mark.index, ""),
+            self._after(nothing, self._lines(items, column)),
+        ]
 
     def _after(self, node: yaml.Node, lines: str) -> _Edit:
         end = self._end(node)
