@@ -27,7 +27,7 @@ from medeval_assets.lake.lake import VERSIONS, Lake
 from medeval_assets.lake.lake_file import LakeFile
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.removal import Removal
-from medeval_assets.lake.staleness import Change
+from medeval_assets.lake.staleness import Change, in_words
 
 Changes = Callable[[LineageRecord], Sequence[Change]]
 Today = Callable[[Sequence[LineageRecord]], Changes]
@@ -342,7 +342,6 @@ class _Audit:
     # What moved on
 
     def _find_stale(self, today: Today) -> None:
-        purged = {(str(one.record.key), one.record.content_sha256) for one in self._removals.values()}
         current: dict[str, LineageRecord] = {}
         for path, file in self._found.items():
             record = self._record_of(file) if file.place.kind == "current" and file.verdict is Verdict.INTACT else None
@@ -350,19 +349,9 @@ class _Audit:
                 current[path] = record
         changes = today(list(current.values()))
         for path, record in current.items():
-            if record.asset == AUDIT_TABLE:
-                continue
-            purged_inputs = any((str(one.key), one.content_sha256) in purged for one in record.derivation.inputs)
-            found = [
-                change
-                for change in changes(record)
-                if not (
-                    change.kind == "input"
-                    and ((change.name, change.before) in purged or (purged_inputs and change.after is None))
-                )
-            ]
+            found = () if record.asset == AUDIT_TABLE else changes(record)
             if found:
-                self._change(path, Verdict.STALE, "; ".join(dict.fromkeys(map(_told, found))))
+                self._change(path, Verdict.STALE, in_words(found))
 
     def _change(self, path: str, verdict: Verdict, reason: str) -> None:
         file = self._found[path]
@@ -385,6 +374,8 @@ def _read_one(lake: Lake, file: tuple[str, tuple[str, ...]]) -> tuple[str, FileF
     except FileNotFoundError:
         return path, None
     except OSError as error:
+        if not lake.is_local and not isinstance(error, PermissionError):
+            raise lake.out_of_reach(path, error) from error  # it says nothing about the file
         return path, FileFacts("", wrong=f"it cannot be opened ({error.strerror or type(error).__name__})")
     return path, facts_of(content, expected)
 
@@ -396,10 +387,3 @@ def _sha256(content: bytes) -> str:
 def _printable(path: str) -> str:
     """A name as text on one line: any bytes are a file's name, those that command a terminal as well."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in path)
-
-
-def _told(change: Change) -> str:
-    if change.before is None and change.after is None:
-        return f"{change.kind}: {change.name}"
-    name = f" {change.name}" if change.name else ""
-    return f"{change.kind}{name} {'gone' if change.after is None else 'changed'}"

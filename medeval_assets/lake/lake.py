@@ -252,7 +252,7 @@ class Lake:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise self._out_of_reach(where, _UNREAD, error) from error
+            raise self.out_of_reach(where, error) from error
 
     def _unreadable(self, key: LakeKey) -> Problem:
         return Problem(f"{key} ({key.folder}/{_FILE})", "the table cannot be read", "Materialize it again.")
@@ -431,9 +431,10 @@ class Lake:
         try:
             yield
         except OSError as error:
-            raise self._out_of_reach(where, what, error) from error
+            raise self.out_of_reach(where, error, what) from error
 
-    def _out_of_reach(self, where: str, what: str, error: OSError) -> LakeOutOfReach:
+    def out_of_reach(self, where: str, error: OSError, what: str = _UNREAD) -> LakeOutOfReach:
+        """An error of the file system in words."""
         if error.errno in _FULL:
             remedy = f"Free some space for {self.root} and run again."
         elif self.is_local:

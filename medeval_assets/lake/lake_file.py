@@ -53,6 +53,8 @@ def files_in_store(fs: Any, root: str, below: str) -> Iterator[LakeFile]:
     prefix = len(root) + 1
     for name, about in fs.find(f"{root}/{below}".rstrip("/"), detail=True).items():
         path = str(name)[prefix:]
+        if not path or path.endswith("/"):
+            continue  # what the consoles of object stores put there for a folder
         # A bucket tells when a file was written, and a hash of it; what else it tells does no harm.
         told = sorted((str(what), str(value)) for what, value in about.items())
         yield LakeFile(path, int(about["size"]), hashlib.sha256(repr(told).encode()).hexdigest(), path)

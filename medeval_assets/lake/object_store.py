@@ -18,13 +18,24 @@ _ONE_REQUEST_A_FILE: dict[str, dict[str, Any]] = {name: {"max_concurrency": 1} f
 
 
 def open_storage(url: str) -> tuple[Any, str]:
-    """(fsspec's file system, the path in it). OSError where what is behind the URL cannot be used at all."""
+    """(fsspec's file system, the path in it). OSError where nothing can be behind such a URL."""
     protocol = fsspec.core.split_protocol(url)[0] or "file"
     try:
         fs, root = fsspec.core.url_to_fs(url, **_NOTHING_CACHED, **_ONE_REQUEST_A_FILE.get(protocol, {}))
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, str(error)) from error
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "fsspec knows no such URL") from error
     except Exception as error:  # every library has errors of its own
         raise _in_words(error) from error
-    return (fs if isinstance(fs, LocalFileSystem) else ObjectStore(fs)), str(root)
+    if isinstance(fs, LocalFileSystem):
+        return fs, str(root)
+    if not root:
+        raise OSError(errno.EINVAL, "the URL names no bucket")
+    if "@" in root.partition("/")[0]:
+        # The path is told in messages and kept in records.
+        raise OSError(errno.EINVAL, "the URL holds a name or a password; give them in the environment")
+    return ObjectStore(fs), str(root)
 
 
 class ObjectStore:

@@ -100,7 +100,7 @@ class SmallLake:
         return [Path(version.path) for version in self.lake.versions(key)]
 
 
-def every_kind(root: Path) -> SmallLake:
+def every_kind(root: Path | str) -> SmallLake:
     """One table of each asset, some with an earlier version."""
     small = SmallLake(Lake(root))
     dataset = LakeKey("datasets", task="mednli")

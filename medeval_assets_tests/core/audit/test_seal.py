@@ -36,10 +36,10 @@ def write(lake: Lake, key: LakeKey, name: str) -> LineageRecord:
     return lake.write(key, [example(name)], Derivation(code_version=name), run_id="run")
 
 
-@pytest.fixture(params=["local", "memory"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """Two tables, one of them with an earlier version; in a folder and in an object store."""
-    lake = Lake(tmp_path / "lake" if request.param == "local" else f"memory://seal-{tmp_path.name}")
+@pytest.fixture
+def lake(lake_url: str) -> Lake:
+    """Two tables, one of them with an earlier version; in a folder and in a bucket."""
+    lake = Lake(lake_url)
     for key, name in ((NLI, "old"), (NLI, "new"), (QA, "only")):
         write(lake, key, name)
     return lake

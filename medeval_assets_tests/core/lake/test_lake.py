@@ -38,10 +38,9 @@ def example(example_id: str, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-@pytest.fixture(params=["local", "memory"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """The same behaviour on a folder and on an object store."""
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{tmp_path.name}")
+@pytest.fixture
+def lake(lake_url: str) -> Lake:
+    return Lake(lake_url)
 
 
 def test_rows_come_back_as_they_went_in(lake: Lake) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
@@ -28,13 +25,8 @@ def example(example_id: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["local", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "lake") if request.param == "local" else f"memory://{tmp_path.name}"
-
-
-def test_written_tables_hide_those_of_the_lake_and_leave_them_as_they_are(url: str) -> None:
-    lake, overlay = Lake(url), Overlay(url)
+def test_written_tables_hide_those_of_the_lake_and_leave_them_as_they_are(lake_url: str) -> None:
+    lake, overlay = Lake(lake_url), Overlay(lake_url)
     before = lake.write(THERE, [example("a")], FIRST, run_id="run")
     assert overlay.record(THERE) == before
     assert overlay.fresh(THERE, FIRST) == before
@@ -54,6 +46,6 @@ def test_written_tables_hide_those_of_the_lake_and_leave_them_as_they_are(url: s
     assert lake.write(THERE, [example("b")], SECOND, run_id="").content_sha256 == after.content_sha256
 
 
-def test_what_is_nowhere_is_missing(url: str) -> None:
-    assert Overlay(url).record(NEW) is None
-    assert Overlay(url).keys("datasets") == []
+def test_what_is_nowhere_is_missing(lake_url: str) -> None:
+    assert Overlay(lake_url).record(NEW) is None
+    assert Overlay(lake_url).keys("datasets") == []
