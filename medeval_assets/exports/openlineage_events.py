@@ -1,246 +1,302 @@
-"""OpenLineage events of what the lake's records tell, built and sent by the official client.
+"""OpenLineage events of what the lake's records tell, built by the official client.
 
 The records are complete, so the events can be made at any time, as often as somebody asks for them, and are the same
 each time: a receiver that was away misses nothing. They hold names, hashes and counts, never text of examples.
 Specification: https://openlineage.io/spec/2-0-2/OpenLineage.json
+
+Names. A table's dataset is called by its folder below the lake's root, `scores/model=m/task=t`, in the namespace of the
+lake, and so is the job that makes it. The specification would name a file by its path on a host; ours is the same for
+whoever has a copy of the lake, and tells nothing about a machine. Where the lake is a bucket, `symlinks` adds the name
+by which others know the object. Raw files and models have namespaces of their own below the lake's.
+
+Times. A record knows when its table was written, not when the work on it began. The specification asks for a START of
+every run, so there is one, at the time of the COMPLETE and with nothing in it that would have to be made up; receivers
+add up what the events of a run say, and apply events of the same time in the order in which they come.
 """
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medeval_assets.errors import BadInput, Problem
-from medeval_assets.lake.column_lineage import sources_of
+from medeval_assets.exports.making import PROJECT, making_of, named
+from medeval_assets.exports.openlineage_facets import MedevalAccessDatasetFacet, MedevalRecordRunFacet, identity_of
+from medeval_assets.exports.table_file import TableFile, current_file, version_file
+from medeval_assets.lake.column_lineage import Column, rows_from, sources_of
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake, Version
+from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.lake.migrations import table_version
+from medeval_assets.lake.removal import Removal
 
 if TYPE_CHECKING:
-    from openlineage.client.event_v2 import RunEvent
+    from openlineage.client.event_v2 import DatasetEvent, RunEvent
     from openlineage.client.generated.base import InputDataset, OutputDataset
 
 NAMESPACE = "medeval-assets"
-PRODUCER = "https://pypi.org/project/medeval-assets/"
-RAW_FILES = f"{NAMESPACE}/raw-files"
-
-_RUNS = uuid.UUID("5f0c8a7e-64b1-5d5e-9d0b-0e6d6f3a2c11")  # names the space of our UUIDs, nothing else
-_RETRIES = 8
-_KEY_VARIABLE = "OPENLINEAGE_API_KEY"
 
 
-def events_of(lake: Lake, keys: Iterable[LakeKey], *, earlier: bool = False) -> Iterator[RunEvent]:
-    """Start and end of what made each table, in the order of the keys. earlier: also what made earlier versions.
+@dataclass(frozen=True)
+class _Making:
+    """A table that was made. file: None where it was removed and only its record stayed."""
 
-    BadInput where a table cannot be read.
+    record: LineageRecord
+    file: TableFile | None
+
+
+def events_of(lake: Lake, *, namespace: str = NAMESPACE, earlier: bool = False) -> Iterator[RunEvent | DatasetEvent]:
+    """START and COMPLETE of what made each table, in the order the data flow, and a DROP of each table that is gone.
+
+    namespace: whose tables they are; lakes that one receiver knows each need their own.
+    earlier: also what made earlier versions, as far as they or the proofs of their removal are there.
+    BadInput where a table or a proof cannot be read.
     """
-    for key in keys:
-        if earlier:
-            versions = [(lake.version_record(version), version) for version in lake.versions(key)]
-            for record, version in sorted(versions, key=lambda one: (one[0].created_at, one[1].file_sha256)):
-                yield from _events(lake, record, version)
-        else:
-            for record in lake.records([key]):
-                yield from _events(lake, record, None)
+    from medeval_assets.lake.tables import TABLES
+
+    removals: dict[LakeKey, list[Removal]] = {}
+    for removal in lake.removals():
+        removals.setdefault(removal.record.key, []).append(removal)
+    events = _Events(lake, namespace)
+    for asset in TABLES:
+        current = set(lake.keys(asset))
+        for key in sorted(current | {key for key in removals if key.asset == asset}):
+            removed = removals.get(key, [])
+            for making in _makings(lake, key, removed, there=key in current, earlier=earlier):
+                yield from events.of_making(making)
+            purged = [removal for removal in removed if removal.reason == "purge"]
+            if purged and key not in current:
+                yield events.of_drop(purged[-1])
 
 
-def write_events(events: Iterable[RunEvent], path: Path) -> int:
-    """One event a line, in a file that is whole or absent; returns how many."""
-    from openlineage.client.client import OpenLineageClient
-    from openlineage.client.transport.file import FileConfig, FileTransport
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        draft.touch(exist_ok=False)
-        client = OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(draft), append=True)))
-        sent = 0
-        for event in events:
-            client.emit(event)
-            sent += 1
-        draft.replace(path)
-    except OSError as error:
-        raise BadInput(
-            [Problem(str(path), f"it cannot be written ({error.strerror})", "Give another file.")]
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return sent
+def _makings(lake: Lake, key: LakeKey, removed: Sequence[Removal], *, there: bool, earlier: bool) -> Sequence[_Making]:
+    """The makings of a table, the oldest first."""
+    files = [current_file(lake, key)] if there else []
+    if earlier:
+        files += [version_file(lake, version) for version in lake.versions(key)]
+    proofs = removed if earlier else []
+    found = {making_of(removal.record): _Making(removal.record, None) for removal in proofs}
+    # A table that is there tells more than a proof that it was there before.
+    found |= {making_of(file.record): _Making(file.record, file) for file in files}
+    return sorted(found.values(), key=lambda making: (making.record.created_at, making_of(making.record)))
 
 
-def send_events(events: Iterable[RunEvent], url: str) -> int:
-    """Send them to a receiver, in their order; returns how many it took.
+class _Events:
+    """Builds the events of a lake."""
 
-    A connection that breaks and an answer that says to come back are tried again. What was sent twice is one event: it
-    has the same run, job and time. The key for the receiver is read from OPENLINEAGE_API_KEY. BadInput where the
-    receiver stays away: it says how many it has.
-    """
-    import requests
-    from openlineage.client.client import OpenLineageClient
-    from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
+    def __init__(self, lake: Lake, namespace: str) -> None:
+        self._lake = lake
+        self._namespace = namespace
 
-    key = os.environ.get(_KEY_VARIABLE, "")
-    config = HttpConfig(
-        url=url,
-        timeout=30,
-        auth=ApiKeyTokenProvider({"apiKey": key}) if key else TokenProvider({}),
-        retry={
-            "total": _RETRIES,
-            "connect": _RETRIES,
-            "read": _RETRIES,
-            "backoff_factor": 0.1,
-            "status_forcelist": [429, 500, 502, 503, 504],
-            "allowed_methods": ["POST"],
-        },
-    )
-    client = OpenLineageClient(transport=HttpTransport(config))
-    sent = 0
-    for event in events:
-        try:
-            client.emit(event)
-        except requests.RequestException as error:
-            status = error.response.status_code if error.response is not None else type(error).__name__
-            what = f"the receiver took {sent} events and then no more ({status})"
-            raise BadInput([Problem(url, what, "Send them again: what it has is not counted twice.")]) from error
-        sent += 1
-    return sent
+    def of_making(self, making: _Making) -> Iterator[RunEvent]:
+        from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+        from openlineage.client.generated import documentation_job, job_type_job, processing_engine_run
 
-
-def _events(lake: Lake, record: LineageRecord, version: Version | None) -> Iterator[RunEvent]:
-    from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
-    from openlineage.client.generated import documentation_job, job_type_job, processing_engine_run
-
-    name = f"{record.asset}.{record.model}.{record.task}".rstrip(".").replace("..", ".")
-    run = Run(
-        # One job a table: a run of Dagster's makes many.
-        runId=str(uuid.uuid5(_RUNS, f"{record.run_id} {record.key} {record.content_sha256} {record.created_at}")),
-        facets={
-            "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
-                version=record.package_version, name="medeval-assets"
-            ),
-            "medeval_record": _custom(
-                "MedevalRecordRunFacet",
-                dagster_run_id=record.run_id,
-                code_version=record.derivation.code_version,
-                git_commit=record.git_commit,
-                model=record.derivation.model,
-                environment=record.environment,
-            ),
-        },
-    )
-    job = Job(
-        namespace=NAMESPACE,
-        name=name,
-        facets={
-            "jobType": job_type_job.JobTypeJobFacet(processingType="BATCH", integration="DAGSTER", jobType="ASSET"),
-            "documentation": documentation_job.DocumentationJobFacet(description=_about(record.asset)),
-        },
-    )
-    inputs: list[Any] = _inputs(record)
-    for state, outputs in ((RunState.START, []), (RunState.COMPLETE, [_output(lake, record, version)])):
+        record = making.record
+        run, job = making_of(record), record.key.folder
         yield RunEvent(
-            eventType=state,
+            eventType=RunState.START,
             eventTime=record.created_at,
-            run=run,
-            job=job,
-            producer=PRODUCER,
-            inputs=inputs,
-            outputs=outputs,
+            run=Run(run),
+            job=Job(self._namespace, job),
+            producer=PROJECT,
+        )
+        run_facets: dict[str, Any] = {
+            "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
+                version=record.package_version, name="medeval-assets", producer=PROJECT
+            ),
+            MedevalRecordRunFacet.name: MedevalRecordRunFacet.of(record).facet(),
+        }
+        job_facets: dict[str, Any] = {
+            "jobType": job_type_job.JobTypeJobFacet(
+                processingType="BATCH", integration="DAGSTER", jobType="ASSET", producer=PROJECT
+            ),
+            "documentation": documentation_job.DocumentationJobFacet(
+                description=f"Makes the table: {_about(record.asset)}", producer=PROJECT
+            ),
+        }
+        yield RunEvent(
+            eventType=RunState.COMPLETE,
+            eventTime=record.created_at,
+            run=Run(run, run_facets),
+            job=Job(self._namespace, job, job_facets),
+            inputs=self._inputs(record),
+            outputs=[self._output(making)],
+            producer=PROJECT,
+        )
+
+    def of_drop(self, removal: Removal) -> DatasetEvent:
+        """A table is gone, and this was its last version."""
+        from openlineage.client.event_v2 import DatasetEvent, StaticDataset
+        from openlineage.client.generated import lifecycle_state_change_dataset
+
+        facets: dict[str, Any] = {
+            "version": _version(removal.record.content_sha256),
+            "lifecycleStateChange": lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
+                lifecycleStateChange=lifecycle_state_change_dataset.LifecycleStateChange.DROP, producer=PROJECT
+            ),
+        }
+        return DatasetEvent(
+            eventTime=removal.removed_at,
+            dataset=StaticDataset(namespace=self._namespace, name=removal.record.key.folder, facets=facets),
+            producer=PROJECT,
+        )
+
+    def _inputs(self, record: LineageRecord) -> list[InputDataset]:
+        from openlineage.client.event_v2 import InputDataset
+        from openlineage.client.generated import input_statistics_input_dataset
+
+        def dataset(name: str, below: str = "", size: int | None = None, **facets: Any) -> InputDataset:
+            read = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+                size=size, fileCount=1, producer=PROJECT
+            )
+            return InputDataset(
+                namespace=f"{self._namespace}{below}",
+                name=name,
+                facets=facets,
+                inputFacets=None if size is None else {"inputStatistics": read},
+            )
+
+        derivation, identity = record.derivation, identity_of(record)
+        tables = [dataset(one.key.folder, version=_version(one.content_sha256)) for one in derivation.inputs]
+        wholes = [
+            dataset(asset, documentation=_documentation(asset), schema=_schema(asset))
+            for asset in _read_as_a_whole(record)
+        ]
+        files = [
+            dataset(f"{record.task}/{one.name}".lstrip("/"), "/raw-files", one.size, version=_version(one.sha256))
+            for one in derivation.raw_files
+        ]
+        models = [
+            dataset(model, "/models", version=_version(named("model", json.dumps(identity, sort_keys=True))))
+            for model in ([record.model] if identity else [])
+        ]
+        return [*tables, *wholes, *files, *models]
+
+    def _output(self, making: _Making) -> OutputDataset:
+        from openlineage.client.event_v2 import OutputDataset
+        from openlineage.client.generated import (
+            data_quality_metrics_dataset,
+            datasource_dataset,
+            hierarchy_dataset,
+            output_statistics_output_dataset,
+            symlinks_dataset,
+        )
+
+        record, file = making.record, making.file
+        key = record.key
+        levels = [("ASSET", key.asset), ("MODEL", key.model), ("TASK", key.task)]
+        facets: dict[str, Any] = {
+            "version": _version(record.content_sha256),
+            "dataSource": datasource_dataset.DatasourceDatasetFacet(
+                name=self._namespace, uri=f"{NAMESPACE}:lake", producer=PROJECT
+            ),
+            "hierarchy": hierarchy_dataset.HierarchyDatasetFacet(
+                [hierarchy_dataset.HierarchyDatasetFacetLevel(kind, name) for kind, name in levels if name],
+                producer=PROJECT,
+            ),
+            "documentation": _documentation(key.asset),
+            MedevalAccessDatasetFacet.name: MedevalAccessDatasetFacet.of(record).facet(),
+        }
+        if record.table_version == table_version(key.asset):
+            facets |= {"schema": _schema(key.asset), "columnLineage": self._column_lineage(record)}
+        elif file is not None:
+            facets["schema"] = _schema(key.asset, file)
+        if file is not None:
+            facets["dataQualityMetrics"] = data_quality_metrics_dataset.DataQualityMetricsDatasetFacet(
+                rowCount=record.rows,
+                bytes=file.size,
+                fileCount=1,
+                lastUpdated=record.created_at,
+                columnMetrics={
+                    column.name: data_quality_metrics_dataset.ColumnMetrics(
+                        nullCount=column.nulls, min=column.least, max=column.most, quantiles=None
+                    )
+                    for column in file.columns
+                    if column.nulls is not None
+                },
+                producer=PROJECT,
+            )
+        if not self._lake.is_local:
+            scheme, _, path = self._lake.uri(key).partition("://")
+            bucket, _, name = path.partition("/")
+            facets["symlinks"] = symlinks_dataset.SymlinksDatasetFacet(
+                [symlinks_dataset.Identifier(f"{scheme}://{bucket}", name, "LOCATION")], producer=PROJECT
+            )
+        written: dict[str, Any] = {
+            "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                rowCount=record.rows, size=None if file is None else file.size, fileCount=1, producer=PROJECT
+            )
+        }
+        return OutputDataset(namespace=self._namespace, name=key.folder, facets=facets, outputFacets=written)
+
+    def _column_lineage(self, record: LineageRecord) -> Any:
+        """Which columns each column is made from, and by which its rows were chosen.
+
+        A table over all cells names the columns of the asset as a whole, which stands among its inputs beside the
+        tables themselves: so the event grows with the cells, and not with cells times columns.
+        """
+        from openlineage.client.generated import column_lineage_dataset as lineage
+
+        names = {source.asset: source.key.folder for source in record.derivation.inputs}
+        names |= {asset: asset for asset in _read_as_a_whole(record)}
+
+        def fields(sources: Sequence[Column], *how: lineage.Transformation) -> list[lineage.InputField]:
+            return [
+                lineage.InputField(self._namespace, names[asset], name, list(how) or None)
+                for asset, name in sources
+                if asset in names
+            ]
+
+        engine = str(record.derivation.parameters.get("engine", ""))
+        made = {name: fields(sources) for name, sources in sources_of(record.asset, engine).items()}
+        return lineage.ColumnLineageDatasetFacet(
+            fields={name: lineage.Fields(sources) for name, sources in made.items() if sources},
+            dataset=fields(rows_from(record.asset), lineage.Transformation("INDIRECT")),
+            producer=PROJECT,
         )
 
 
-def _inputs(record: LineageRecord) -> list[InputDataset]:
-    from openlineage.client.event_v2 import InputDataset
+def _read_as_a_whole(record: LineageRecord) -> list[str]:
+    """The assets of which the table reads more than one table."""
+    counts: Mapping[str, int] = Counter(source.asset for source in record.derivation.inputs)
+    return [asset for asset, count in counts.items() if count > 1]
+
+
+def _version(content_sha256: str) -> Any:
     from openlineage.client.generated import dataset_version_dataset
 
-    def dataset(namespace: str, name: str, version: str) -> InputDataset:
-        facet = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)
-        return InputDataset(namespace=namespace, name=name, facets={"version": facet})
-
-    tables = [dataset(NAMESPACE, one.key.folder, one.content_sha256) for one in record.derivation.inputs]
-    files = [
-        dataset(RAW_FILES, f"{record.task}/{one.name}".strip("/"), one.sha256) for one in record.derivation.raw_files
-    ]
-    return [*tables, *files]
+    return dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=content_sha256, producer=PROJECT)
 
 
-def _output(lake: Lake, record: LineageRecord, version: Version | None) -> OutputDataset:
-    from openlineage.client.event_v2 import OutputDataset
-    from openlineage.client.generated import (
-        column_lineage_dataset,
-        data_quality_metrics_dataset,
-        dataset_version_dataset,
-        datasource_dataset,
-        documentation_dataset,
-        output_statistics_output_dataset,
-        schema_dataset,
-    )
+def _documentation(asset: str) -> Any:
+    from openlineage.client.generated import documentation_dataset
+
+    return documentation_dataset.DocumentationDatasetFacet(description=_about(asset), producer=PROJECT)
+
+
+def _schema(asset: str, older: TableFile | None = None) -> Any:
+    """The columns as they are declared today. older: a file that was written with other columns: those that it has."""
+    from openlineage.client.generated import schema_dataset
 
     from medeval_assets.lake.tables import column_descriptions
 
-    table = lake.read(record.key) if version is None else lake.version_table(version)
-    inputs = {source.asset: source.key.folder for source in record.derivation.inputs}
-    fields = {
-        column: column_lineage_dataset.Fields(
-            inputFields=[
-                column_lineage_dataset.InputField(namespace=NAMESPACE, name=inputs[asset], field=name)
-                for asset, name in sources
-                if asset in inputs
-            ]
-        )
-        for column, sources in sources_of(record.asset).items()
-    }
-    described = column_descriptions(record.asset)
-    quality = {
-        name: data_quality_metrics_dataset.ColumnMetrics(nullCount=table.column(name).null_count)
-        for name, _, _ in described
-        if name in table.column_names
-    }
-    return OutputDataset(
-        namespace=NAMESPACE,
-        name=record.key.folder,
-        facets={
-            "version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=record.content_sha256),
-            "dataSource": datasource_dataset.DatasourceDatasetFacet(name=NAMESPACE, uri=f"{NAMESPACE}:lake"),
-            "documentation": documentation_dataset.DocumentationDatasetFacet(description=_about(record.asset)),
-            "schema": schema_dataset.SchemaDatasetFacet(
-                fields=[
-                    schema_dataset.SchemaDatasetFacetFields(name=name, type=kind, description=about)
-                    for name, kind, about in described
-                ]
-            ),
-            "columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(
-                fields={name: one for name, one in fields.items() if one.inputFields}
-            ),
-            "dataQualityMetrics": data_quality_metrics_dataset.DataQualityMetricsDatasetFacet(
-                columnMetrics=quality, rowCount=record.rows
-            ),
-            "medeval_access": _custom(
-                "MedevalAccessDatasetFacet",
-                access=record.access.value,
-                licence=record.licence,
-                synthetic=record.synthetic,
-            ),
-        },
-        outputFacets={
-            "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-                rowCount=record.rows
-            )
-        },
+    columns = column_descriptions(asset)
+    if older is not None:
+        about = {name: description for name, _, description in columns}
+        columns = [(column.name, column.kind, about.get(column.name, "")) for column in older.columns]
+    return schema_dataset.SchemaDatasetFacet(
+        [
+            schema_dataset.SchemaDatasetFacetFields(name, kind, description or None, fields=None)
+            for name, kind, description in columns
+        ],
+        producer=PROJECT,
     )
 
 
 def _about(asset: str) -> str:
     from medeval_assets.lake.tables import TABLES
 
-    return (TABLES[asset].__doc__ or "").strip()
-
-
-def _custom(name: str, **values: Any) -> Any:
-    """A facet of our own, with what the specification asks of every facet."""
-    from openlineage.client.generated.base import BaseFacet
-
-    return BaseFacet().with_additional_properties(**values)
+    return " ".join((TABLES[asset].__doc__ or "").split())
