@@ -12,6 +12,7 @@ import typer
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.cli.export import export_app
 from medeval_assets.console import err
+from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
@@ -73,7 +74,11 @@ def _tables(lake: Lake) -> list[LakeKey]:
 
 
 def _behind(lake: Lake, model: str, task: str) -> list[LineageRecord]:
+    """The records of the chain behind the cell's metric table; what is missing of it has none."""
     from medeval_assets.trace.chain import chain_of
 
-    chain = chain_of(lake, LakeKey("metric_tables", model, task))
-    return [link.record for link in chain.tables() if link.record is not None]
+    key = LakeKey("metric_tables", model, task)
+    if key not in lake.keys(key.asset):
+        cell = f"{quoted(model)} × {quoted(task)}"
+        raise BadInput([Problem(cell, "the lake has no metrics of such a cell", "Evaluate it first.")])
+    return [link.record for link in chain_of(lake, key).tables() if link.record is not None]

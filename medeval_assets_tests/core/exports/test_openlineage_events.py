@@ -22,6 +22,7 @@ import pytest
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.errors import BadInput
+from medeval_assets.exports.making import PROJECT
 from medeval_assets.exports.openlineage_delivery import write_events
 from medeval_assets.exports.openlineage_events import events_of
 from medeval_assets.exports.openlineage_facets import FACETS, SCHEMA, facets_schema
@@ -480,5 +481,10 @@ def test_what_is_no_file_is_not_written_to(small: SmallLake, tmp_path: Path) -> 
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_the_core_of_the_specification_is_the_one_that_events_name(small: SmallLake) -> None:
-    assert {event["schemaURL"].partition("#")[0] for event in events(small.lake)} == {CORE}
+def test_every_event_and_facet_names_us_as_its_producer(small: SmallLake) -> None:
+    found = events(small.lake, earlier=True)
+    assert {event["schemaURL"].partition("#")[0] for event in found} == {CORE}
+    producers = {event["producer"] for event in found} | {
+        one["_producer"] for event in found for one in facets_of(event)
+    }
+    assert producers == {PROJECT}
