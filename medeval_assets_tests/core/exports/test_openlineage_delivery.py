@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from medeval_assets.errors import BadInput
+from medeval_assets.exports import openlineage_delivery
 from medeval_assets.exports.openlineage_delivery import send_events
 from medeval_assets.exports.openlineage_events import events_of
 from medeval_assets.lake.key import LakeKey
@@ -81,6 +82,22 @@ def test_an_answer_that_says_to_come_back_is_tried_again(
     assert receiver.events == lines[:3]
     assert len(receiver.requests) == 5
     assert time.monotonic() - start >= 1
+
+
+def test_a_receiver_that_does_not_answer_is_asked_again(
+    events: Sequence[Any], lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openlineage_delivery, "_TIMEOUT", 0.2)
+
+    def late(number: int) -> Answer:
+        time.sleep(1 if number == 2 else 0)
+        return Answer()
+
+    with receiving(Receiver(late)) as receiver:
+        assert send_events(events[:3], receiver.url) == 3
+        time.sleep(1)  # until the late one has arrived, too
+    assert receiver.events == lines[:3]
+    assert len(receiver.taken) >= 3
 
 
 def test_a_receiver_may_not_ask_for_hours(events: Sequence[Any], monkeypatch: pytest.MonkeyPatch) -> None:

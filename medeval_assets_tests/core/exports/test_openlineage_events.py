@@ -47,7 +47,11 @@ CLONE = Path(os.environ.get("MEDEVAL_OPENLINEAGE") or "no clone")
 DATASET, CELL = LakeKey("datasets", task="mednli"), LakeKey("generations", "biomed", "mednli")
 
 PUBLISHED = "2546eb3ee4bcac1872efc414d89014a5ac40f04b5c98c783805ec73998ca471b"
-"""SHA-256 of the normal forms of the published schemas of all that our events hold, as OpenLineage published them."""
+"""SHA-256 of the normal forms of the published schemas of all that our events hold.
+
+With another client it may be another one. Then take a clone of OpenLineage's repository at the client's release and let
+MEDEVAL_OPENLINEAGE name it: the test of the published schemas says whether the new one is theirs.
+"""
 
 Event = dict[str, Any]
 
