@@ -44,11 +44,12 @@ class Receiver:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events in the order of their first arrival, each once: as it is known by run, type and time."""
+        """The events in the order of their first arrival, each once: as it is known by run or dataset, type and time."""
         known: dict[tuple[str, ...], dict[str, Any]] = {}
         for body in self.taken:
             event = json.loads(body)
-            identity = (event["run"]["runId"], event["eventType"], event["eventTime"])
+            about = event["run"]["runId"] if "run" in event else event["dataset"]["name"]
+            identity = (about, event.get("eventType", ""), event["eventTime"])
             assert known.setdefault(identity, event) == event, "the same event came as two"
         return list(known.values())
 

@@ -68,7 +68,7 @@ def events_of(lake: Lake, *, namespace: str = NAMESPACE, earlier: bool = False) 
                 yield from events.of_making(making)
             purged = [removal for removal in removed if removal.reason == "purge"]
             if purged and key not in current:
-                yield events.of_drop(purged[-1])
+                yield events.of_drop(max(purged, key=lambda removal: removal.record.created_at))
 
 
 def _makings(lake: Lake, key: LakeKey, removed: Sequence[Removal], *, there: bool, earlier: bool) -> Sequence[_Making]:

@@ -29,12 +29,12 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Any]:
-    """All that a lake with every asset and twenty more datasets has to say."""
+    """All that a lake with every asset, twenty more datasets and one that was purged has to say."""
     lake = every_kind(tmp_path_factory.mktemp("lake")).lake
     for number in range(20):
-        lake.write(
-            LakeKey("datasets", task=f"t{number}"), [row_of("datasets")], Derivation(code_version="1"), run_id="r"
-        )
+        key = LakeKey("datasets", task=f"t{number}")
+        lake.write(key, [row_of("datasets")], Derivation(code_version="1"), run_id="r")
+    lake.remove(lake.versions(key)[0], "purge")
     return list(events_of(lake, earlier=True))
 
 
