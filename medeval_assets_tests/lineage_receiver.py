@@ -44,7 +44,7 @@ class Receiver:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events in the order of their first arrival, each once: as it is known by run or dataset, type and time."""
+        """The events in the order of their first arrival, each once: by run or dataset, type and time."""
         known: dict[tuple[str, ...], dict[str, Any]] = {}
         for body in self.taken:
             event = json.loads(body)
