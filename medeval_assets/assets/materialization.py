@@ -103,7 +103,7 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         rows: record.rows,
         "dagster/column_schema": dg.TableSchema(columns),
-        "dagster/column_lineage": _column_lineage(record.asset),
+        "dagster/column_lineage": _column_lineage(record),
         "dagster/uri": dg.MetadataValue.text(lake.uri(record.key)),
         "content_sha256": dg.MetadataValue.text(record.content_sha256),
         "file_sha256": dg.MetadataValue.text(lake.file_sha256(record.key)),
@@ -118,11 +118,12 @@ def table_metadata(lake: Lake, table: Table) -> dict[str, Any]:
     return metadata
 
 
-def _column_lineage(asset: str) -> dg.TableColumnLineage:
+def _column_lineage(record: LineageRecord) -> dg.TableColumnLineage:
+    engine = str(record.derivation.parameters.get("engine", ""))
     return dg.TableColumnLineage(
         {
             column: [dg.TableColumnDep(dg.AssetKey(source), name) for source, name in sources]
-            for column, sources in sources_of(asset).items()
+            for column, sources in sources_of(record.asset, engine).items()
         }
     )
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from medeval_assets.catalog.task_spec import Access, TaskSpec
 from medeval_assets.console import err
 from medeval_assets.errors import BadInput, MedevalError
+from medeval_assets.printable import printable
 from medeval_assets.tasks import find_tasks
 
 app = typer.Typer(
@@ -59,4 +60,4 @@ def wrong_use() -> Iterator[None]:
 
 
 def complain(error: MedevalError) -> None:
-    err.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+    err.print(printable(str(error)), style="red", highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ PACKAGE = Path(medeval_assets.__file__).parent
 
 # From the ground up. A module may import from its own floor and from those below it.
 FLOORS = [
-    {"errors", "settings"},
+    {"errors", "printable", "settings"},
     {"catalog"},
     {"lake", "parsers", "sources", "progress"},
     {"metrics", "statistics"},

@@ -120,6 +120,14 @@ def test_an_unknown_name_is_wrong_use_and_the_nearest_is_named(
     assert outcome.stdout == ""
 
 
+def test_a_name_never_acts_on_the_terminal(medeval: Medeval) -> None:
+    outcome = medeval("trace", "nobody\x1b[2J", "mednli")
+
+    assert outcome.returncode in {1, 2}
+    assert "nobody" in outcome.stderr
+    assert "\x1b" not in outcome.stdout + outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
