@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.removal import Removal
+from medeval_assets.lake.whole_file import write_whole
 
 FORMAT: Literal["medeval-seal/1"] = "medeval-seal/1"
 SEALS = "_seals"
@@ -38,6 +38,7 @@ _VERSIONS = "_versions/"
 _REMOVED = "_removed/"
 _CURRENT = "/data.parquet"
 _SHA256 = r"^[0-9a-f]{64}$"
+_FINISH = "Finish it by `medeval purge` or `medeval prune`, and seal then."
 _LARGEST_MANIFEST = 1 << 30
 
 
@@ -131,8 +132,9 @@ def seal(lake: Lake, destination: Path | None = None, key: Path | None = None) -
     """Write down the hash of everything the lake holds: into the lake, and to `destination` where one is given.
 
     key: what to sign the manifest with; the signature is put beside each copy.
-    BadInput where a file of the archive is not what its name says, or a current table is not in the archive: such a
-    lake is not sealed. Tables may be written meanwhile; what comes too late for the seal is new to it.
+    BadInput where a file of the archive is not what its name says or has been removed by half, or a current table is
+    not in the archive: such a lake is not sealed. Tables may be written meanwhile; what comes too late for the seal is
+    new to it.
     """
     created_at = _now()
     entries = sorted(_entries(lake), key=lambda entry: entry.path)
@@ -328,6 +330,9 @@ def _not_as_named(entries: Sequence[SealedFile]) -> Iterable[Problem]:
         if entry.path.startswith(_VERSIONS):
             if entry.path.rpartition("/")[2] != f"{entry.sha256}.parquet":
                 yield Problem(entry.path, "the file is not what its name says", remedy)
+            elif f"{_REMOVED}{entry.path.removeprefix(_VERSIONS).removesuffix('.parquet')}.json" in known:
+                # When it goes at last, its proof would be from before the seal.
+                yield Problem(entry.path, "its removal was cut short", _FINISH)
         elif entry.path.endswith(_CURRENT) and _archived(entry.path, entry.sha256) not in known:
             yield Problem(entry.path, "the current table is not in the archive", remedy)
 
@@ -423,20 +428,10 @@ def _write_to(lake: Lake, path: str, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The file as a whole or not at all."""
-    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise _unwritable(str(path), error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _unwritable(path: str, error: OSError) -> BadInput:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake, LakeOutOfReach, Version
+from medeval_assets.lake.lake import REMOVED, VERSIONS, Lake, LakeOutOfReach, Version
 from medeval_assets.lake.lineage_record import LineageRecord
-
-_VERSIONS = "_versions/"
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,11 @@ def prune(lake: Lake, older_than: timedelta, now: datetime | None = None) -> Pru
     """Remove the versions made longer ago than this that are neither current nor what a current table was made from.
 
     So the chain of every current number stays whole, down to the version of the dataset it was computed on. The proof
-    of each removal stays. BadInput where a current table cannot be read: what it rests on is not known then.
+    of each removal stays, and removals that were cut short are finished. BadInput where a current table cannot be read:
+    what it rests on is not known then.
     """
     before = (datetime.now(UTC) if now is None else now) - older_than
+    removed = _finished(lake)
     current = {key: record for key in _keys(lake, archived=False) if (record := lake.record(key)) is not None}
     hashes = {key: lake.file_sha256(key) for key in current}
     versions: list[tuple[Version, LineageRecord]] = []
@@ -51,7 +51,6 @@ def prune(lake: Lake, older_than: timedelta, now: datetime | None = None) -> Pru
             except Exception:  # a damaged footer breaks its reader in more ways than one
                 unreadable += 1
     needed = _needed(current, versions)
-    removed: list[Version] = []
     kept_needed = recent = 0
     for version, record in versions:
         if (version.key, record.content_sha256) in needed:
@@ -62,6 +61,21 @@ def prune(lake: Lake, older_than: timedelta, now: datetime | None = None) -> Pru
             lake.remove(version, "retention")
             removed.append(version)
     return Pruned(tuple(removed), in_use, kept_needed, recent, unreadable)
+
+
+def _finished(lake: Lake) -> list[Version]:
+    """Remove the versions that have the proof of their removal and are still there."""
+    proofs = {file.path.removeprefix(f"{REMOVED}/").removesuffix(".json") for file in lake.all_files(REMOVED)}
+    removed = [
+        version
+        for key in _keys(lake, archived=True)
+        for version in lake.versions(key)
+        if f"{key.folder}/{version.file_sha256}" in proofs
+        and any(removal.file_sha256 == version.file_sha256 for removal in lake.removals(key))
+    ]
+    for version in removed:
+        lake.discard(version)
+    return removed
 
 
 def _needed(
@@ -86,7 +100,7 @@ def _needed(
 
 def _keys(lake: Lake, *, archived: bool) -> list[LakeKey]:
     """The tables that have a file in the archive, or a current one."""
-    prefix = _VERSIONS if archived else ""
+    prefix = f"{VERSIONS}/" if archived else ""
     paths = [file.path for file in lake.all_files() if file.path.endswith(".parquet" if archived else "/data.parquet")]
     folders = {
         path.removeprefix(prefix).rpartition("/")[0]

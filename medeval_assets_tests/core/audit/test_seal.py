@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,6 +27,8 @@ from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import FOOTER_KEY, Lake
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.lake.removal import Removal
+from medeval_assets.retention.prune import prune
 from medeval_assets_tests.core.lake.test_lake import example
 
 NLI = LakeKey("datasets", task="mednli")
@@ -121,16 +124,32 @@ def test_an_old_version_may_go_and_the_current_one_may_not(lake: Lake, manifest:
 
 def test_a_removal_before_the_seal_explains_nothing(lake: Lake, manifest: Path) -> None:
     version = lake.versions(QA)[0]
-    content = lake.fs.cat_file(version.path)
-    lake.remove(version, "purge")
-    put_back = [(version.path, content), (lake.path(QA), content)]
-    for path, old in put_back:
-        lake.fs.pipe_file(path, old)
+    record = lake.record(QA)
+    assert record is not None
+    before = datetime.now(UTC).isoformat()
     seal(lake, manifest)
-    for path, _ in put_back:
-        lake.fs.rm_file(path)
+    lake.discard(version)
+    removal = Removal(record=record, file_sha256=version.file_sha256, removed_at=before, reason="purge")
+    path = f"{lake.root}/_removed/{QA.folder}/{version.file_sha256}.json"
+    lake.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    lake.fs.pipe_file(path, removal.as_file())
     archived = f"_versions/{QA.folder}/{version.file_sha256}.parquet"
     assert paths_of(lake, manifest) == [archived, f"{QA.folder}/data.parquet"]
+
+
+def test_what_has_been_removed_by_half_is_not_sealed_until_a_prune_removes_it(lake: Lake, manifest: Path) -> None:
+    old = next(version for version in lake.versions(NLI) if version.file_sha256 != lake.file_sha256(NLI))
+    content = lake.version_content(old)
+    removal = lake.remove(old, "retention")
+    # As if it had been killed between the two.
+    lake.fs.pipe_file(old.path, content)
+    with pytest.raises(BadInput, match="its removal was cut short"):
+        seal(lake, manifest)
+    assert not manifest.exists()
+    assert prune(lake, timedelta(days=30)).removed == (old,)
+    assert lake.removals() == [removal]
+    seal(lake, manifest)
+    assert verify(lake, manifest).problems == ()
 
 
 def test_the_proof_of_a_removal_must_stay(lake: Lake, manifest: Path) -> None:

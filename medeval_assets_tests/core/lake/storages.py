@@ -12,7 +12,7 @@ from pathlib import Path
 from medeval_assets.lake.lake import Lake
 
 KEY_ID, SECRET = "AKIAKEYOFTHETESTS", "the-secret-of-the-tests"
-_PAGE = 7
+_PAGE = 20
 """Files that the server lists at a time, so that a listing of any lake has several pages."""
 
 
