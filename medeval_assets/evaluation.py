@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from medeval_assets.automation import check_repeats, evaluate_model, prepare_tasks, refresh_reports
+from medeval_assets.automation import audit_lineage, check_repeats, evaluate_model, prepare_tasks, refresh_reports
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.definitions import build_definitions
 from medeval_assets.engines.cell import cells_of
@@ -58,6 +58,7 @@ def evaluate(
     limit: int | None = None,
     prompts: Literal["project", "clue"] = "project",
     repeat: int | None = None,
+    audit: bool = False,
 ) -> Evaluation:
     """Evaluate every model on every task. One run for each model and range of neighbouring tasks; one load a model.
 
@@ -65,6 +66,7 @@ def evaluate(
 
     tasks: None is every task that the model can answer; see `engines.cell.cells_of`.
     repeat: how many prompts of each cell are asked again afterwards, while the model is still loaded; None: none.
+    audit: whether every file of the lake is audited at the end.
     A task that fails is left out and reported; the others go on. Stopped where a signal ends it: the batch in flight is
     kept, and the cells that are finished are recorded.
     """
@@ -96,6 +98,8 @@ def evaluate(
                 runs.repeats(model, evaluated, repeat)
         if not settled.reports():
             runs.reports()
+        if audit:
+            runs.audit()
     lake = home.open_lake()
     try:
         if lake.record(LakeKey("leaderboard")) is not None:
@@ -149,6 +153,9 @@ class _Runs:
 
     def reports(self) -> None:
         self._run(refresh_reports.name, {}, {})
+
+    def audit(self) -> None:
+        self._run(audit_lineage.name, {}, {})
 
     def _run(self, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
         definition = self._definitions.resolve_job_def(job)

@@ -243,7 +243,7 @@ def demo(
     settings = Settings.from_environment()
     place_demo_encoder(settings.home)
     keys = [key for key, spec in all_models(settings).items() if spec.demo]
-    _evaluate(keys, None, limit, "project", as_json)
+    _evaluate(keys, None, limit, "project", as_json, audit=True)
     err.print("\nLook at it in the Dagster UI: make ui")
 
 
@@ -449,6 +449,8 @@ def _evaluate(
     prompts: Literal["project", "clue"],
     as_json: bool,
     repeat: int | None = None,
+    *,
+    audit: bool = False,
 ) -> None:
     from medeval_assets.resources import all_models
 
@@ -466,7 +468,7 @@ def _evaluate(
     try:
         with CellBars(len(cells)) as bars:
             outcome = run_evaluation(
-                settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts, repeat=repeat
+                settings, specs, task_keys, progress=bars, limit=limit, prompts=prompts, repeat=repeat, audit=audit
             )
     except Stopped as stopped:
         err.print("Stopped. Every answer so far is kept: the same command goes on from there.", highlight=False)

@@ -34,8 +34,9 @@ CHROMIUM = "/usr/bin/chromium"
 MODELS = [DEMO_MODEL, f"{DEMO_MODEL}-plain", "baseline-majority", "baseline-random", "baseline-copy"]
 BY_TASK = ["datasets", "prompt_sets"]
 BY_CELL = ["generations", "scores", "metric_tables"]
-GROUPS = ["data", "inference", "evaluation", "reports"]
-ASSETS = [*BY_TASK, *BY_CELL, "leaderboard", "comparisons"]
+GROUPS = ["data", "inference", "evaluation", "reports", "audit"]
+PARTITIONED = [*BY_TASK, *BY_CELL]
+ASSETS = [*PARTITIONED, "leaderboard", "comparisons", "lineage_audit"]
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -187,7 +188,9 @@ def test_the_page_of_every_asset_shows_its_materialization(page: Page, asset: st
     page.goto(f"/assets/{asset}")
 
     playwright.expect(page.get_by_text("Latest materialization").first).to_be_visible()
-    playwright.expect(page.get_by_text("Row count").first).to_be_visible()
+    # Of a partition or of the whole asset.
+    rows = "dagster/partition_row_count" if asset in PARTITIONED else "Row count"
+    playwright.expect(page.get_by_text(rows).first).to_be_visible()
     playwright.expect(page.get_by_text("Never materialized")).to_have_count(0)
 
 
@@ -262,11 +265,11 @@ def test_the_lineage_shows_every_asset(page: Page, demo: Settings) -> None:
     graph = page.locator("svg")
     for asset in ASSETS:
         playwright.expect(graph.get_by_text(asset, exact=True)).to_be_visible()
-    playwright.expect(graph.get_by_text("3 / 3 Passed")).to_have_count(len(ASSETS) - 2)
+    playwright.expect(graph.get_by_text("3 / 3 Passed")).to_have_count(len(ASSETS) - 3)
     # The chat templates of the models that answered are checked too.
     playwright.expect(graph.get_by_text("4 / 4 Passed")).to_have_count(1)
     # No comparison is no fault: where no model and its base were evaluated, the table is empty.
     playwright.expect(graph.get_by_text("2 / 2 Passed")).to_have_count(1)
     playwright.expect(graph.get_by_text("100% filled")).to_have_count(len(BY_TASK))
-    playwright.expect(graph.get_by_text("Materialized", exact=True)).to_have_count(2)
+    playwright.expect(graph.get_by_text("Materialized", exact=True)).to_have_count(3)
     _keep(page, demo, "lineage")
