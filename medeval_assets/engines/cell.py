@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from medeval_assets.catalog.external import can_answer
@@ -74,14 +74,25 @@ def questions_of(lake: Lake, task: TaskSpec, prompt_set: LineageRecord) -> Quest
     return Questions(task, prompts, scored, Access.PUBLIC if prompt_set.synthetic else prompt_set.access)
 
 
-def cell_of(lake: Lake, model: str, task: TaskSpec, respondent: Respondent, limit: int | None) -> Cell:
-    """The cell as it would be derived now. BadInput where a table that it reads or the model is missing."""
+def cell_of(
+    lake: Lake,
+    model: str,
+    task: TaskSpec,
+    respondent: Respondent,
+    limit: int | None,
+    *,
+    identity: Mapping[str, str] | None = None,
+) -> Cell:
+    """The cell as it would be derived now. BadInput where a table that it reads or the model is missing.
+
+    identity: who answers, where the respondent cannot say it; None asks the respondent.
+    """
     sources = lake.records([LakeKey(asset, task=task.name) for asset in respondent.reads])
     derivation = Derivation(
         code_version=CODE_VERSION,
         parameters={"limit": limit, **respondent.parameters(task)},
         inputs=tuple(source.as_input() for source in sources),
-        model=dict(respondent.identity(task)),
+        model=dict(respondent.identity(task) if identity is None else identity),
     )
     return Cell(LakeKey("generations", model, task.name), task, limit, sources, derivation)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,19 @@ class Change:
     name: str
     before: Any
     after: Any
+
+    def __str__(self) -> str:
+        """In words, without the values."""
+        if self.before is None and self.after is None:
+            return f"{self.kind}: {self.name}"
+        name = f" {self.name}" if self.name else ""
+        gone = self.after is None and self.kind != "parameter"
+        return f"{self.kind}{name} {'gone' if gone else 'changed'}"
+
+
+def in_words(found: Iterable[Change]) -> str:
+    """Why a table is stale, on one line."""
+    return "; ".join(dict.fromkeys(" ".join(str(change).split()) for change in found))
 
 
 def changes(before: Derivation, after: Derivation) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from medeval_assets.catalog.model_spec import ModelSpec
@@ -12,7 +12,7 @@ from medeval_assets.engines.repeat import on_other_engines, repeats
 from medeval_assets.errors import BadInput, Problem
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
-from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
 from medeval_assets.lake.recipe import Recipe
 from medeval_assets.metrics.available import available_metrics, scoring_identity
 from medeval_assets.metrics.repeatability import repeat_rows
@@ -41,13 +41,7 @@ def repeat_checks_recipe(
     if not spec.is_asked:
         what = "nothing is loaded for this model, so its answers have no noise"
         raise BadInput([Problem(str(cell), what, "Check a model that is loaded.")])
-    dataset, prompts, generations = lake.records(
-        [
-            LakeKey("datasets", task=task.name),
-            LakeKey("prompt_sets", task=task.name),
-            LakeKey("generations", spec.key, task.name),
-        ]
-    )
+    dataset, prompts, generations = _sources(lake, spec.key, task)
     engines = on_other_engines(spec, models, settings, download=download)
 
     def rows() -> list[dict[str, object]]:
@@ -57,18 +51,46 @@ def repeat_checks_recipe(
         metrics = available_metrics(task, settings)
         return repeat_rows(task, metrics, examples_of(lake.rows(dataset.key)), first, variants)
 
-    return Recipe(
-        cell,
-        Derivation(
-            code_version=CODE_VERSION,
-            parameters={
-                "examples": examples,
-                "engines": [engine.setup.engine for engine in engines],
-                "scoring": scoring_identity(task, settings),
-            },
-            inputs=(dataset.as_input(), prompts.as_input(), generations.as_input()),
-            model=asdict(engines[0].identity),
-        ),
-        rows,
-        like=[dataset, prompts, generations],
+    derivation = repeat_checks_derivation(
+        lake,
+        spec.key,
+        task,
+        settings,
+        examples=examples,
+        engines=[engine.setup.engine for engine in engines],
+        identity=asdict(engines[0].identity),
+    )
+    return Recipe(cell, derivation, rows, like=[dataset, prompts, generations])
+
+
+def repeat_checks_derivation(
+    lake: Lake,
+    model: str,
+    task: TaskSpec,
+    settings: Settings,
+    *,
+    examples: int,
+    engines: Sequence[str],
+    identity: Mapping[str, str],
+) -> Derivation:
+    """What the checks of the cell's current generations are derived from. BadInput where a table is missing.
+
+    engines: which ones ask again, the model's own first. identity: who answers.
+    """
+    return Derivation(
+        code_version=CODE_VERSION,
+        parameters={"examples": examples, "engines": list(engines), "scoring": scoring_identity(task, settings)},
+        inputs=tuple(source.as_input() for source in _sources(lake, model, task)),
+        model=dict(identity),
+    )
+
+
+def _sources(lake: Lake, model: str, task: TaskSpec) -> list[LineageRecord]:
+    """Dataset, prompt set and generations."""
+    return lake.records(
+        [
+            LakeKey("datasets", task=task.name),
+            LakeKey("prompt_sets", task=task.name),
+            LakeKey("generations", model, task.name),
+        ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from medeval_assets.catalog.checkpoint_source import NotHere
 from medeval_assets.catalog.model_spec import ModelSpec
@@ -12,26 +13,29 @@ from medeval_assets.engines.respondent import Respondent
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.known_records import KnownRecords
-from medeval_assets.lake.lineage_record import LineageRecord
-from medeval_assets.lake.recipe import Recipe
+from medeval_assets.lake.lineage_record import Derivation, LineageRecord
 from medeval_assets.lake.staleness import Change, changes
 from medeval_assets.recipes.comparisons import comparisons_recipe
 from medeval_assets.recipes.datasets import dataset_recipe
 from medeval_assets.recipes.leaderboard import leaderboard_recipe
 from medeval_assets.recipes.metric_tables import metric_table_recipe
 from medeval_assets.recipes.prompt_sets import prompt_set_recipe
-from medeval_assets.recipes.repeat_checks import repeat_checks_recipe
+from medeval_assets.recipes.repeat_checks import repeat_checks_derivation, repeat_checks_recipe
 from medeval_assets.recipes.scores import scores_recipe
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 
 
 class Today:
-    """The recipes of today, for tables that were made before. A table is stale when its derivation is another one.
+    """The derivations of today, for tables that were made before. A table is stale when its derivation is another one.
 
     The choices of whoever made a table (limit, wording, margin, how many prompts are asked again) are kept: an audit
     asks whether what a table rests on has moved, not whether somebody would choose otherwise. Nothing is loaded or
     downloaded. It speaks of the moment it was made: records and identities are read once.
+
+    What is gone is another one than it was: a file, a model that left the catalog, a task. A table that does not rest
+    on it itself stays as it is. Of a model whose files would have to be downloaded or converted first nothing is known
+    to have moved, so what else a table rests on decides; `not_here` names these models.
     """
 
     def __init__(self, lake: KnownRecords, settings: Settings, models: Mapping[str, ModelSpec]) -> None:
@@ -39,57 +43,107 @@ class Today:
         self._settings = settings
         self._models = models
         self._respondents: dict[str, Respondent] = {}
+        self._not_here: dict[str, str] = {}
 
-    def recipe(self, record: LineageRecord) -> Recipe:
-        """The table at the record's place as it would be made now. MedevalError where that cannot be worked out."""
-        lake, settings, chosen = self._lake, self._settings, record.derivation.parameters
-        if not record.task:
-            return self._over_all_cells(record)
-        task = all_tasks()[record.task]
-        recipes: dict[str, Callable[[], Recipe]] = {
-            "datasets": lambda: dataset_recipe(task, settings, lake),
-            "prompt_sets": lambda: prompt_set_recipe(lake, task, settings, chosen["prompts"]),
-            "generations": lambda: self._cell(record.model, task, chosen["limit"]),
-            "scores": lambda: scores_recipe(lake, record.model, task, settings),
-            "metric_tables": lambda: metric_table_recipe(lake, record.model, record.task),
-            "repeat_checks": lambda: repeat_checks_recipe(
-                lake,
-                self._models[record.model],
-                self._models,
-                task,
-                settings,
-                examples=chosen["examples"],
-                download=False,
-            ),
-        }
-        return recipes[record.asset]()
+    @property
+    def not_here(self) -> Mapping[str, str]:
+        """Models of the tables that were looked at so far whose files could not be compared, and why, in words."""
+        return dict(self._not_here)
 
     def changes(self, record: LineageRecord) -> Sequence[Change]:
         """What the table would be made from otherwise; empty where it is fresh.
 
         Where that cannot be worked out (a model that left the catalog, an input that is gone), one change says why.
         """
-        if record.task and record.task not in all_tasks():
-            return [Change("input", "the task", record.task, None)]
-        if record.model and record.model not in self._models:
-            return [Change("model", "the model's entry in the catalog", record.model, None)]
         try:
-            today = self.recipe(record).derivation
-        except NotHere:
-            # Whether its weights are others than before cannot be seen, so nothing is known to have moved.
-            return []
-        except (MedevalError, KeyError) as error:
-            why = str(error) if isinstance(error, MedevalError) else f"its record has no {error}"
-            return [Change("input", why, None, None)]
+            today = self._derivation(record)
+        except _GoneError as gone:
+            return [gone.change]
+        except MedevalError as error:
+            return [Change("input", str(error), None, None)]
+        except Exception as error:  # whatever one table rests on, the others are looked at
+            return [Change("input", f"unexpected {type(error).__name__}", None, None)]
         return changes(record.derivation, today) if today != record.derivation else []
 
-    def _over_all_cells(self, record: LineageRecord) -> Recipe:
-        if record.asset == "leaderboard":
-            return leaderboard_recipe(self._lake, list(self._models), self._settings)
-        return comparisons_recipe(self._lake, self._models, record.derivation.parameters["margin"])
+    def _derivation(self, record: LineageRecord) -> Derivation:
+        """What the table at the record's place would be derived from now."""
+        lake, settings = self._lake, self._settings
+        of_asset: dict[str, Callable[[], Derivation]] = {
+            "datasets": lambda: dataset_recipe(_task(record), settings, lake).derivation,
+            "prompt_sets": lambda: (
+                prompt_set_recipe(lake, _task(record), settings, _chosen(record, "prompts")).derivation
+            ),
+            "generations": lambda: self._generations(record),
+            "scores": lambda: scores_recipe(lake, record.model, _task(record), settings).derivation,
+            "metric_tables": lambda: metric_table_recipe(lake, record.model, record.task).derivation,
+            "repeat_checks": lambda: self._repeat_checks(record),
+            "leaderboard": lambda: leaderboard_recipe(lake, list(self._models), settings).derivation,
+            "comparisons": lambda: comparisons_recipe(lake, self._models, _chosen(record, "margin")).derivation,
+        }
+        if record.asset not in of_asset:
+            raise _GoneError(Change("input", "the asset", record.asset, None))
+        return of_asset[record.asset]()
 
-    def _cell(self, model: str, task: TaskSpec, limit: int | None) -> Recipe:
-        if model not in self._respondents:
-            spec = self._models[model]
-            self._respondents[model] = respondent_of(spec, self._models, self._settings, download=False)
-        return cell_of(self._lake, model, task, self._respondents[model], limit).recipe(())
+    def _generations(self, record: LineageRecord) -> Derivation:
+        task = _task(record)
+        respondent = self._respondent(record)
+        limit = _chosen(record, "limit")
+        try:
+            return cell_of(self._lake, record.model, task, respondent, limit).derivation
+        except NotHere as error:
+            self._not_here[record.model] = str(error)
+        unmoved = record.derivation.model
+        return cell_of(self._lake, record.model, task, respondent, limit, identity=unmoved).derivation
+
+    def _repeat_checks(self, record: LineageRecord) -> Derivation:
+        lake, task, spec, settings = self._lake, _task(record), self._spec(record), self._settings
+        examples = _chosen(record, "examples")
+        try:
+            return repeat_checks_recipe(
+                lake, spec, self._models, task, settings, examples=examples, download=False
+            ).derivation
+        except NotHere as error:
+            self._not_here[record.model] = str(error)
+        return repeat_checks_derivation(
+            lake,
+            record.model,
+            task,
+            settings,
+            examples=examples,
+            engines=_chosen(record, "engines"),
+            identity=record.derivation.model,
+        )
+
+    def _spec(self, record: LineageRecord) -> ModelSpec:
+        if record.model not in self._models:
+            raise _GoneError(Change("model", "the model's entry in the catalog", record.model, None))
+        return self._models[record.model]
+
+    def _respondent(self, record: LineageRecord) -> Respondent:
+        spec = self._spec(record)
+        if spec.key not in self._respondents:
+            self._respondents[spec.key] = respondent_of(spec, self._models, self._settings, download=False)
+        return self._respondents[spec.key]
+
+
+class _GoneError(Exception):
+    """Something that a derivation cannot be worked out without is not there any more."""
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        super().__init__(str(change))
+
+
+def _task(record: LineageRecord) -> TaskSpec:
+    tasks = all_tasks()
+    if record.task not in tasks:
+        raise _GoneError(Change("input", "the task", record.task, None))
+    return tasks[record.task]
+
+
+def _chosen(record: LineageRecord, name: str) -> Any:
+    """What was chosen when the table was made."""
+    parameters = record.derivation.parameters
+    if name not in parameters:
+        raise _GoneError(Change("parameter", f"its record does not say `{name}`", None, None))
+    return parameters[name]

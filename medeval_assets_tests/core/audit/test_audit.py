@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from medeval_assets.audit.audit import audit
+from medeval_assets.audit.audit import Today, audit
 from medeval_assets.audit.verdict import AuditReport, Verdict
 from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.known_records import KnownRecords
 from medeval_assets.lake.lake import Lake
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.staleness import Change
@@ -125,15 +126,38 @@ def test_what_moved_on_is_stale_and_told(tmp_path: Path) -> None:
     assert report.wrong == []
 
 
-def test_a_purged_input_makes_nothing_stale(tmp_path: Path) -> None:
+def inputs_of(lake: Lake) -> Today:
+    """What says of a table which of its inputs have another content, by the records that the lake knows."""
+
+    def changes(records: Sequence[LineageRecord]) -> Callable[[LineageRecord], Sequence[Change]]:
+        known = KnownRecords(lake, records)
+
+        def of(record: LineageRecord) -> list[Change]:
+            found = []
+            for one in record.derivation.inputs:
+                now = known.record(one.key)
+                content = None if now is None else now.content_sha256
+                if content != one.content_sha256:
+                    found.append(Change("input", str(one.key), one.content_sha256, content))
+            return found
+
+        return of
+
+    return changes
+
+
+def test_a_purged_input_makes_nothing_stale_until_another_takes_its_place(tmp_path: Path) -> None:
     small = every_kind(tmp_path)
+    tables = ("prompt_sets", "generations", "scores", "repeat_checks", "leaderboard")
+    current = small.lake.records([key for asset in tables for key in small.lake.keys(asset)])
+    rests_on_it = {f"{record.key.folder}/data.parquet" for record in current}
     for version in small.lake.versions(DATASET):
         small.lake.remove(version, "purge")
-
-    def changes(record: LineageRecord) -> Sequence[Change]:
-        inputs = [one for one in record.derivation.inputs if one.key == DATASET]
-        return [Change("input", str(DATASET), one.content_sha256, None) for one in inputs]
-
-    report = audit(small.lake, known=small.log, today=lambda _: changes)
+    report = audit(small.lake, known=small.log, today=inputs_of(small.lake))
     assert {file.verdict for file in report.files} == {Verdict.INTACT}
     assert "removal" in {file.place.kind for file in report.files}
+    small.write(DATASET, 7)
+    report = audit(small.lake, known=small.log, today=inputs_of(small.lake))
+    assert {file.path: file.reason for file in report.files if file.verdict is not Verdict.INTACT} == dict.fromkeys(
+        rests_on_it, f"input {DATASET} changed"
+    )
