@@ -10,7 +10,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 _STAMP = b"medeval.event_log"
 _PAGE = 1000
-_COLUMNS = ("asset", "model", "task", "content_sha256", "file_sha256", "made")
+_COLUMNS = ("asset", "model", "task", "content_sha256", "file_sha256", "made", "recorded")
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
@@ -136,7 +136,7 @@ class EventLog:
         import pyarrow.parquet as pq
 
         rows = [
-            (one.key.asset, one.key.model, one.key.task, one.content_sha256, one.file_sha256, one.made)
+            (one.key.asset, one.key.model, one.key.task, one.content_sha256, one.file_sha256, one.made, one.recorded)
             for writes in self._writes.values()
             for one in writes
         ]
@@ -170,4 +170,6 @@ def _write_in(asset: str, record: dg.EventLogRecord) -> KnownWrite | None:
         key = lake_key(asset, event.partition) if event.partition else LakeKey(asset)
     except Exception:  # a partition that this release does not have: Dagster raises errors of several kinds
         return None
-    return KnownWrite(key, *(str(told.get(name, "")) for name in names))
+    recorded = datetime.fromtimestamp(record.timestamp, UTC).isoformat(timespec="microseconds")
+    content_sha256, file_sha256, made = (str(told.get(name, "")) for name in names)
+    return KnownWrite(key, content_sha256, file_sha256, made, recorded)

@@ -301,12 +301,29 @@ class _Audit:
             if record is None:
                 continue
             newest = max((self._made(write) for write in expected_by_key[of]), default="")
-            if file.place.kind == "current" and record.created_at < newest:
+            if file.place.kind == "current" and self._was_followed(file, record, by_key[of], newest):
                 self._change(path, Verdict.TAMPERED, "an earlier version was put back")
-            elif not self._is_recorded(file, record, by_key[of]) and not (
-                self._known is not None and self._known.may_be_unrecorded(record.run_id, record.created_at)
+            elif not self._is_recorded(file, record, by_key[of]) and not self._may_be_unrecorded(
+                record, record.created_at
             ):
                 self._change(path, Verdict.ORPHAN, "Dagster recorded no run that wrote it")
+
+    def _was_followed(
+        self, file: AuditedFile, record: LineageRecord, writes: Sequence[KnownWrite], newest: str
+    ) -> bool:
+        """Whether the newest table that was recorded was begun when this one was already current.
+
+        Of two that were written at once, the one that was begun first may have become current last.
+        """
+        if record.created_at >= newest:
+            return False
+        told = [write.recorded for write in writes if write.recorded and write.file_sha256 == file.file_sha256]
+        if told or self._is_recorded(file, record, writes):
+            return min(told, default="") < newest
+        return not self._may_be_unrecorded(record, newest)
+
+    def _may_be_unrecorded(self, record: LineageRecord, time: str) -> bool:
+        return self._known is not None and self._known.may_be_unrecorded(record.run_id, time)
 
     def _find_missing(self, key: LakeKey, writes: Sequence[KnownWrite]) -> None:
         there = self._archived[key]

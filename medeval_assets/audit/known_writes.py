@@ -11,15 +11,17 @@ from medeval_assets.lake.key import LakeKey
 
 @dataclass(frozen=True)
 class KnownWrite:
-    """A table that was recorded as written. made: its record's `created_at`.
+    """A table that was recorded as written.
 
-    file_sha256, made: "" where the record is from a release that did not note them.
+    made: its record's `created_at`. recorded: when that was told, in the same form.
+    file_sha256, made: "" where the record is from a release that did not note them. recorded: "" where it is not known.
     """
 
     key: LakeKey
     content_sha256: str
     file_sha256: str = ""
     made: str = ""
+    recorded: str = ""
 
 
 class KnownWrites(Protocol):

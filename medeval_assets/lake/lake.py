@@ -441,7 +441,9 @@ class Lake:
             remedy = f"Check {self.root} and its permissions."
         else:
             remedy = f"Check the bucket {self.root}, its endpoint, your credentials and what they permit."
-        return LakeOutOfReach([Problem(where, what.format(error.strerror or type(error).__name__), remedy)])
+        # Arrow says more than the reason.
+        reason = os.strerror(error.errno) if self.is_local and error.errno else error.strerror or type(error).__name__
+        return LakeOutOfReach([Problem(where, what.format(reason), remedy)])
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import random
 import signal
@@ -20,18 +21,24 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
 from medeval_assets.audit.audit import audit
 from medeval_assets.audit.seal import seal
+from medeval_assets.errors import BadInput
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.lake import Lake, LakeOutOfReach
+from medeval_assets.lake.lineage_record import Derivation
+from medeval_assets.lake.purged import purged
 from medeval_assets.retention.prune import prune
 from medeval_assets.retention.purge import find_quoting, remove_quoting
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
+from medeval_assets.trace.chain import chain_of
+from medeval_assets.trace.recorded import rows_of
 from medeval_assets_tests.core.lake.written_log import WrittenLog
 
 NLI, QA = LakeKey("datasets", task="mednli"), LakeKey("datasets", task="medqa")
@@ -60,6 +67,10 @@ class Place:
         self.url, self.lake, self.home, self.run, self.key = url, Lake(url), Path(home), run, key
         self.log = WrittenLog(self.home / "log.jsonl")
         self.notes = self.home / "audit" / "notes.parquet"
+
+    def opened(self) -> Place:
+        """The same for a process that was forked: connections do not survive that."""
+        return Place(self.url, str(self.home), self.run, self.key)
 
     def write(self, key: LakeKey, number: int) -> None:
         self.log.write(self.lake, key, number, self.run, inputs=NEEDS[key])
@@ -113,6 +124,132 @@ def at_random(place: Place, seed: int, first: int) -> None:
             getattr(place, what)()
 
 
+def eight_writers(place: Place, turns: int) -> None:
+    """Eight processes that write to the same tables and to some of their own, one that reads and one that audits."""
+    done = place.home / "done"
+    writers = [_forked(partial(_write_on, place, number, turns)) for number in range(WRITERS)]
+    others = [_forked(partial(_again_and_again, done, look, place)) for look in (_read, _audit)]
+    codes = [os.waitpid(child, 0)[1] for child in writers]
+    done.touch()
+    assert codes + [os.waitpid(child, 0)[1] for child in others] == [0] * (WRITERS + 2)
+
+
+def own_table(writer: int) -> LakeKey:
+    return LakeKey("generations", f"m{writer}", "mednli")
+
+
+def _write_on(place: Place, writer: int, turns: int) -> None:
+    place = place.opened()
+    for turn in range(turns):
+        for key in (NLI, BOARD, own_table(writer)):
+            place.log.write(place.lake, key, 10_000 * (writer + 1) + 10 * turn, f"writer {writer}")
+
+
+def _read(place: Place) -> None:
+    """Every table that was there is there, and is one that was written as a whole."""
+    lake = place.lake
+    for key, column in ((NLI, "example_id"), (BOARD, "model")):
+        names = lake.read(key).column(column).to_pylist()
+        number = int(names[0].removeprefix(f"{column} "))
+        assert names == [f"{column} {number}", f"{column} {number + 1}"]
+        assert lake.record(key) is not None
+        assert lake.keys(key.asset) == [key]
+        assert lake.read_models([key], [column]).num_rows == 2
+        assert lake.versions(key)
+
+
+def _audit(place: Place) -> None:
+    place.log.killed = {f"writer {number}" for number in range(WRITERS)}
+    for full in (False, True):
+        report = audit(place.lake, known=place.log, remembered=place.notes, full=full)
+        assert report.wrong == [], report.wrong
+
+
+def _again_and_again(done: Path, look: Callable[[Place], None], place: Place) -> None:
+    place = place.opened()
+    while not done.exists():
+        look(place)
+
+
+def _forked(function: Callable[[], None]) -> int:
+    """The id of a child that does it."""
+    child = os.fork()
+    if child:
+        return child
+    code = 0
+    try:
+        function()
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    os._exit(code)
+
+
+def only_read(place: Place) -> None:
+    """What can be done with a lake that cannot be written: everything but that."""
+    lake = place.lake
+    assert lake.record(SCORES) is not None
+    assert lake.read_models([SCORES], ["example_id"]).num_rows == 2
+    assert {key for asset in {key.asset for key in NEEDS} for key in lake.keys(asset)} <= NEEDS.keys()
+    dataset = chain_of(lake, SCORES).of("datasets")
+    assert dataset is not None
+    assert len(rows_of(lake, dataset)) == 2
+    told = Told()
+    logging.getLogger("medeval_assets").addHandler(told)
+    report = audit(lake, known=place.log, remembered=place.notes, full=True)
+    assert (report.wrong, len(report.files)) == ([], len(lake.all_files()))
+    (message,) = told.messages
+    assert f"{place.notes}: what this audit read could not be kept for the next one (" in message
+    place.log.path = Path(os.devnull)
+    for task in CHANGING:
+        if task == "audit":
+            continue
+        try:
+            TASKS[task](place)
+        except BadInput as error:
+            for problem in error.problems:
+                assert any(f"({why})" in problem.what for why in READ_ONLY), problem
+                assert problem.remedy.startswith("Check ")
+        else:
+            raise AssertionError(f"{task} was not refused")
+
+
+def out_of_reach(place: Place) -> None:
+    """A folder and a file of the lake may not be read: neither is taken for one that is not there."""
+    lake = place.lake
+    hidden = LakeKey("datasets", task="mednli")
+    for use in (
+        lambda: lake.keys("datasets"),
+        lambda: lake.record(hidden),
+        lambda: lake.fresh(hidden, Derivation(code_version="2")),
+        lambda: lake.file_sha256(hidden),
+        lambda: chain_of(lake, SCORES),
+        lambda: purged(lake, hidden),
+        lambda: lake.record(BOARD),
+        place.audit,
+        place.prune,
+        place.purge,
+        place.seal,
+    ):
+        try:
+            use()
+        except LakeOutOfReach as error:
+            assert all("(Permission denied)" in problem.what for problem in error.problems), error
+        else:
+            raise AssertionError("it was not refused")
+
+
+class Told(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+READ_ONLY = ("Read-only file system", "Permission denied")
+
 TASKS: Mapping[str, Callable[..., None]] = {
     "write_new": write_new,
     "write_again": write_again,
@@ -122,8 +259,16 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "seal": Place.seal,
     "audit": Place.audit,
     "at_random": at_random,
+    "eight_writers": eight_writers,
+    "only_read": only_read,
+    "out_of_reach": out_of_reach,
 }
+CHANGING = ("write_new", "write_again", "remove_current", "prune", "purge", "seal", "audit")
+"""The tasks that change files, each in another way."""
 
+WRITERS = 8
+
+_NOBODY = 65534
 _STEPS = {"open", "write", "flush", "fsync", "flock", "replace", "rename", "link", "unlink", "rmdir", "mkdir", "close"}
 
 
@@ -167,6 +312,10 @@ class _Steps:
 
 def _run(task: dict[str, Any]) -> None:
     os.environ |= task["environment"]
+    if task["as_nobody"] and os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
     if task["kill_at"] is not None:
         steps = _Steps(task["kill_at"])
         if "AWS_ENDPOINT_URL" in task["environment"]:
@@ -182,24 +331,15 @@ def _warm_up() -> None:
         place = Place(f"{folder}/lake", folder)
         for key in NEEDS:
             place.write(key, 0)
-        for task in TASKS.values():
-            if task is not at_random:
-                task(place)
+        for task in CHANGING:
+            TASKS[task](place)
 
 
 def _serve() -> None:
     _warm_up()
     for line in sys.stdin:
         task = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            code = 0
-            try:
-                _run(task)
-            except BaseException:
-                traceback.print_exc()
-                code = 1
-            os._exit(code)
+        child = _forked(partial(_run, task))
         if task["kill_after"] is not None:
             time.sleep(task["kill_after"])
             os.kill(child, signal.SIGKILL)
@@ -221,15 +361,20 @@ class Crashes:
         environment: Mapping[str, str] | None = None,
         kill_at: int | None = None,
         kill_after: float | None = None,
+        as_nobody: bool = False,
         **arguments: object,
     ) -> Ended:
-        """Have a child do a task. kill_at: it is killed before that step. kill_after: after so many seconds."""
+        """Have a child do a task. kill_at: it is killed before that step. kill_after: after so many seconds.
+
+        as_nobody: without root's rights, for which no permission holds.
+        """
         task = {
             "name": name,
             "place": dict(place),
             "environment": dict(environment or {}),
             "kill_at": kill_at,
             "kill_after": kill_after,
+            "as_nobody": as_nobody,
             "arguments": arguments,
         }
         assert self._process.stdin is not None

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medeval_assets.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 KEY_ID, SECRET = "AKIAKEYOFTHETESTS", "the-secret-of-the-tests"
 _PAGE = 20
@@ -39,17 +44,24 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """A server that keeps its buckets in memory, on a free port of the loopback."""
-    from moto.server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = str(_PAGE)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    moto, taken = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def one_at_a_time(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # On S3 a request sees an object as it was before another request or after it; moto alone does not see to that.
+        with taken:
+            return list(moto(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield S3Server(f"http://{host}:{port}")
+        yield S3Server(f"http://127.0.0.1:{server.port}")
     finally:
-        server.stop()
+        server.shutdown()
 
 
 def forget_connections() -> None:

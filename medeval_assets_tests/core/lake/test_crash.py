@@ -14,7 +14,7 @@ import pytest
 from medeval_assets.audit.audit import audit
 from medeval_assets.audit.seal import verify
 from medeval_assets.lake.content_hash import content_sha256
-from medeval_assets_tests.core.lake.crash_process import NEEDS, NLI, TASKS, Crashes, Place, crashes
+from medeval_assets_tests.core.lake.crash_process import CHANGING, NEEDS, NLI, TASKS, Crashes, Place, crashes
 from medeval_assets_tests.core.lake.storages import S3Server, all_paths
 
 LAKES, LAKES_IN_A_BUCKET = 15, 4
@@ -139,7 +139,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path, key: Path) -> Scene:
     return Scene(f"{request.getfixturevalue('bucket')}/lake", home, key, server.environment)
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "at_random"])
+@pytest.mark.parametrize("task", CHANGING)
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_before_any_step_of_anything(
     scene: Scene, killing: Crashes, tmp_path: Path, task: str, every: int

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class WrittenLog:
         self._add({"about_to_write": about})
         table = [row_of(key.asset, number + index) for index in range(rows)]
         record = lake.write(key, table, derivation, run_id=run)
-        write = KnownWrite(key, record.content_sha256, lake.file_sha256(key), record.created_at)
+        file_sha256, now = lake.file_sha256(key), datetime.now(UTC).isoformat(timespec="microseconds")
+        write = KnownWrite(key, record.content_sha256, file_sha256, record.created_at, now)
         self._add({"written": about, "recorded": asdict(write)})
         return record
 
