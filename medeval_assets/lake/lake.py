@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ValidationError
 
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.errors import BadInput, MedevalError, Problem
@@ -150,12 +149,12 @@ class Lake:
             with self._open(key) as file:
                 version = _version_in(pq.read_schema(file))
                 if version == table_version(key.asset):
-                    return pq.read_table(file, columns=None if columns is None else list(columns))
-                table = upgraded(key.asset, version, pq.read_table(file))
+                    return _table_in(file, columns=None if columns is None else list(columns))
+                table = upgraded(key.asset, version, _table_in(file))
                 return table if columns is None else table.select(list(columns))
         except FileNotFoundError as error:
             raise BadInput([Problem(str(key), "there is no such table", "Materialize it first.")]) from error
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise BadInput([self._unreadable(key)]) from error
 
     def rows(self, key: LakeKey) -> list[dict[str, Any]]:
@@ -171,7 +170,7 @@ class Lake:
                 return record_in(file)
         except FileNotFoundError:
             return None
-        except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise BadInput([self._unreadable(key)]) from error
 
     def read_models(self, keys: Sequence[LakeKey], columns: Sequence[str]) -> pa.Table:
@@ -190,18 +189,18 @@ class Lake:
         def read(key: LakeKey) -> pa.Table | Problem:
             try:
                 with self._open(key) as file:
-                    written = pq.ParquetFile(file, read_dictionary=texts)
+                    written = pq.ParquetFile(file, read_dictionary=texts, page_checksum_verification=True)
                     version = _version_in(written.schema_arrow)
                     if version == table_version(key.asset):
                         table = written.read(columns=list(columns), use_threads=False)
                     else:
-                        older = pq.read_table(file, use_threads=False)
+                        older = _table_in(file, use_threads=False)
                         table = _with_dictionaries(upgraded(key.asset, version, older).select(list(columns)))
             except LakeOutOfReach:
                 raise
             except BadInput as error:
                 return error.problems[0]
-            except (pa.ArrowException, OSError):
+            except (pa.ArrowException, OSError, KeyError, ValueError):
                 return self._unreadable(key)
             model = pa.DictionaryArray.from_arrays(pa.array(bytes(table.num_rows), pa.int32()), [key.model])
             return table.replace_schema_metadata().append_column("model", model)
@@ -271,18 +270,17 @@ class Lake:
         try:
             with self._open_path(version.path, str(version.key)) as file:
                 return record_in(file)
-        except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise BadInput([self._unreadable_version(version)]) from error
 
     def version_table(self, version: Version) -> pa.Table:
         """The version's table. BadInput where it cannot be read."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
             with self._open_path(version.path, str(version.key)) as file:
-                return pq.read_table(file)
-        except (pa.ArrowException, OSError) as error:
+                return _table_in(file)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise BadInput([self._unreadable_version(version)]) from error
 
     def version_content(self, version: Version) -> bytes:
@@ -461,11 +459,18 @@ def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
 def record_in(file: Any) -> LineageRecord:
     """The lineage record in a Parquet file's footer.
 
-    Raises pyarrow's errors, OSError, KeyError or pydantic's ValidationError where there is none that can be read.
+    Raises pyarrow's errors, OSError, KeyError or ValueError where there is none that can be read.
     """
     import pyarrow.parquet as pq
 
     return LineageRecord.model_validate_json((pq.read_schema(file).metadata or {})[FOOTER_KEY])
+
+
+def _table_in(file: Any, **how: Any) -> pa.Table:
+    """The table in a Parquet file. Errors as of `record_in`, also where a page is not as it was written."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file, page_checksum_verification=True, **how)
 
 
 def _version_in(schema: pa.Schema) -> int:
@@ -493,5 +498,5 @@ def _encode(table: pa.Table, record: LineageRecord) -> bytes:
 
     buffer = io.BytesIO()
     footer = {FOOTER_KEY: record.model_dump_json().encode()}
-    pq.write_table(table.replace_schema_metadata(footer), buffer, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(footer), buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
