@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,11 @@ from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.cli.app import AsJson, TaskName, app, named_task, notice_of_access, wrong_use
 from medeval_assets.console import CellBars, err, out
 from medeval_assets.errors import BadInput, Problem, nearest
+from medeval_assets.printable import printable
 from medeval_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from medeval_assets.trace.replay import Replayed
 
 
 @app.command()
@@ -51,7 +55,7 @@ def trace(
         document["replay"] = _replay(settings, chain, spec, as_json)
     if as_json:
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-    if any(not one["same"] for one in document.get("replay", [])):
+    if not all(one["reproduced"] for one in document.get("replay", [])):
         raise typer.Exit(1)
 
 
@@ -99,13 +103,26 @@ def _replay(settings: Settings, chain: Any, task: TaskSpec, as_json: bool) -> li
             on_batch=lambda _, count, tokens: bars.advanced(name, count, tokens),
         )
         bars.finished(name)
-    told = [{**asdict(one), "same": one.same} for one in tables]
     if not as_json:
         for one in tables:
-            verdict = (
-                "the same, bit for bit" if one.same else f"differs: {one.recorded[:16]} then, {one.again[:16]} now"
-            )
-            out.print(f"replayed {one.asset}: {verdict}", markup=False, highlight=False)
+            out.print(f"replayed {one.asset}: {_verdict(one)}", markup=False, highlight=False, soft_wrap=True)
             for change in one.changes:
-                err.print(f"  {change.kind} {change.name}: another one today", markup=False, highlight=False)
-    return told
+                told = printable(f"  {change.kind} {change.name}: another one today")
+                err.print(told, markup=False, highlight=False, soft_wrap=True)
+    return [{**asdict(one), "same": one.same, "reproduced": one.reproduced} for one in tables]
+
+
+def _verdict(one: Replayed) -> str:
+    if one.same:
+        return "the same, bit for bit"
+    if one.answers is None:
+        return f"differs: {one.recorded[:16]} then, {one.again[:16]} now"
+    answers = one.answers
+    likelihoods = (
+        f"the likelihoods of {answers.likelihoods} of {answers.rows} prompts differ, by {answers.largest:.1e} at most"
+    )
+    if one.reproduced:
+        return f"the same answers; {likelihoods}: they shared other batches then"
+    if not answers.other:
+        return f"differs: the same answers, but {likelihoods}"
+    return f"differs: {answers.other} of {answers.rows} answers are others"

@@ -10,6 +10,7 @@ from rich.tree import Tree
 
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.lake.lineage_record import LineageRecord
+from medeval_assets.printable import printable
 from medeval_assets.trace.chain import Link
 from medeval_assets.trace.example import ExampleTrace
 
@@ -27,8 +28,11 @@ def trace_tree(chain: Link, rows: Sequence[Mapping[str, Any]]) -> Tree:
 
 
 def example_tree(trace: ExampleTrace) -> Tree:
-    """Row, messages, prompt as rendered, output, and the scores with the rule that read it."""
+    """Raw files, row, messages, prompt as rendered, output, and the scores with the rule that read it."""
     tree = Tree(Text(f"example {quoted(str(trace.row['example_id']))}", style="bold"), guide_style="dim")
+    raw = tree.add(Text(f"raw files, read again: {trace.raw}"))
+    for file in trace.raw_files:
+        raw.add(_plain(f"{file['name']} {file['sha256'][:_SHORT]} ({file['size']} bytes)"))
     row = tree.add(Text("row of the dataset"))
     for name in ("inputs", "options", "targets"):
         if trace.row[name]:
@@ -37,11 +41,12 @@ def example_tree(trace: ExampleTrace) -> Tree:
     messages = tree.add(Text("messages"))
     for message in trace.prompt["messages"]:
         messages.add(_named(str(message["role"]), message["content"]))
-    rendered = tree.add(Text("prompt as rendered"))
-    if trace.rendered:
-        rendered.add(_plain(trace.rendered))
-    if trace.why:
-        rendered.add(Text(trace.why, style="italic"))
+    proof = {None: "", True: ": what was asked, token for token", False: ": not what was asked then"}
+    rendered = tree.add(Text(f"prompt as rendered{proof[trace.asked.matches]}"))
+    if trace.asked.rendered:
+        rendered.add(_plain(trace.asked.rendered))
+    if trace.asked.why:
+        rendered.add(_plain(trace.asked.why))
     answer = trace.generation
     output = tree.add(Text(f"output ({answer['finish_reason']}, {answer['generated_tokens']} tokens)"))
     output.add(_plain(str(answer["text"])))
@@ -111,5 +116,5 @@ def _named(name: str, value: Any) -> Text:
 
 def _plain(text: str) -> Text:
     """The text without anything that a terminal would act upon; very long ones are cut."""
-    shown = "".join(one if one.isprintable() or one == "\n" else "�" for one in text)
-    return Text(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}… ({len(shown)} characters)")
+    shown = printable(text[:_LONGEST])
+    return Text(shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters)")
