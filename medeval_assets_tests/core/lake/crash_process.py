@@ -109,6 +109,11 @@ def remove_current(place: Place) -> None:
             place.lake.remove(version, "purge")
 
 
+def write_large(place: Place) -> None:
+    """A file so large that it goes to a bucket in parts. No table of a test is, so it stands in the place of one."""
+    place.lake._place(place.lake.path(NLI), os.urandom(110 << 20))
+
+
 def at_random(place: Place, seed: int, first: int) -> None:
     """One thing after another, until it is killed. first: number of the first table that is written."""
     draw = random.Random(seed)
@@ -258,6 +263,7 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "purge": Place.purge,
     "seal": Place.seal,
     "audit": Place.audit,
+    "write_large": write_large,
     "at_random": at_random,
     "eight_writers": eight_writers,
     "only_read": only_read,

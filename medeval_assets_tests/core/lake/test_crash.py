@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
 import pytest
 
 from medeval_assets.audit.audit import audit
@@ -215,3 +216,24 @@ def test_killed_at_any_moment_of_anything(
             print(f"\n{lakes * kills} kills: {half_written} left a draft, {unrecorded} a table that nobody recorded")
         assert half_written > 0 or scene.in_bucket
         assert unrecorded > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ["bucket"], indirect=True)
+def test_an_upload_in_parts_that_was_killed_shows_nothing(scene: Scene, killing: Crashes) -> None:
+    scene.fill()
+    bucket, _, root = scene.here.lake.root.partition("/")
+    before = all_paths(scene.here.lake)
+    table = scene.here.lake.read(NLI)
+    cut_short = 0
+    step = 1
+    while killing.run("write_large", scene.place("run"), environment=scene.environment, kill_at=step) == "killed":
+        uploads = boto3.client("s3").list_multipart_uploads(Bucket=bucket, Prefix=root).get("Uploads", [])
+        cut_short = max(cut_short, len(uploads))
+        assert all_paths(scene.here.lake) == before
+        assert scene.here.lake.read(NLI) == table
+        scene.check(full=True)
+        step *= 3
+    assert cut_short > 1
+    assert step > 81
+    assert scene.here.lake.fs.info(scene.here.lake.path(NLI))["size"] == 110 << 20
