@@ -219,6 +219,17 @@ def only_read(place: Place) -> None:
             raise AssertionError(f"{task} was not refused")
 
 
+def refuse_to_remove(place: Place) -> None:
+    """Proofs can be written and nothing can be removed: each table that stays is told."""
+    try:
+        place.purge()
+    except BadInput as error:
+        told = [problem for problem in error.problems if problem.what == "it could not be removed (Permission denied)"]
+        assert [problem.where for problem in told] == [str(key) for key in (NLI, ANSWERS, PROMPTS) for _ in range(2)]
+    else:
+        raise AssertionError("it was not refused")
+
+
 def out_of_reach(place: Place) -> None:
     """A folder and a file of the lake may not be read: neither is taken for one that is not there."""
     lake = place.lake
@@ -267,6 +278,7 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "at_random": at_random,
     "eight_writers": eight_writers,
     "only_read": only_read,
+    "refuse_to_remove": refuse_to_remove,
     "out_of_reach": out_of_reach,
 }
 CHANGING = ("write_new", "write_again", "remove_current", "prune", "purge", "seal", "audit")

@@ -185,3 +185,22 @@ def test_what_may_not_be_read_is_not_taken_for_missing(open_folder: Path, childr
     finally:
         hidden[0].parent.chmod(0o755)
         hidden[1].chmod(0o644)
+
+
+def test_what_may_not_be_removed_is_told_and_goes_with_the_next_purge(open_folder: Path, children: Crashes) -> None:
+    place = filled(open_folder / "home")
+    proofs = Path(place.lake.root) / "_removed"
+    before = files(place)
+    with SmallDisk(open_folder, mounted=False).read_only():
+        proofs.mkdir()
+        proofs.chmod(0o777)
+        children.run("refuse_to_remove", about(place), as_nobody=True)
+        written = {path: content for path, content in files(place).items() if path not in before}
+    assert len(written) == 6
+    assert before.items() <= files(place).items()
+    for removed in proofs.rglob("*"):
+        removed.chmod(0o755 if removed.is_dir() else 0o644)
+    place.purge()
+    assert written.items() <= files(place).items()
+    assert len(place.lake.removals()) == 6
+    assert audit(place.lake, known=place.log, remembered=place.notes).wrong == []
