@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
+from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import Access, TaskSpec
 from medeval_assets.console import err
-from medeval_assets.errors import BadInput, MedevalError
+from medeval_assets.errors import BadInput, MedevalError, Problem, nearest
 from medeval_assets.printable import printable
+from medeval_assets.settings import Settings
 from medeval_assets.tasks import find_tasks
 
 app = typer.Typer(
@@ -42,6 +44,17 @@ Wording = Annotated[
 def named_task(name: str) -> TaskSpec:
     with wrong_use():
         return find_tasks([name])[0]
+
+
+def refuse_unknown_model(model: str, measured: Collection[str], settings: Settings) -> None:
+    """Wrong use where neither the catalog nor the lake knows the model. measured: those that the lake has values of."""
+    from medeval_assets.resources import all_models
+
+    known = {*measured, *all_models(settings)}
+    if model not in known:
+        with wrong_use():
+            what = "neither in the catalog nor evaluated"
+            raise BadInput([Problem(f"model {quoted(model)}", what, nearest(model, known))])
 
 
 def notice_of_access(task: TaskSpec, synthetic: bool) -> None:

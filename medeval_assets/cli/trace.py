@@ -12,7 +12,7 @@ import typer
 
 from medeval_assets.catalog.quoted import quoted
 from medeval_assets.catalog.task_spec import TaskSpec
-from medeval_assets.cli.app import AsJson, TaskName, app, named_task, notice_of_access, wrong_use
+from medeval_assets.cli.app import AsJson, TaskName, app, named_task, notice_of_access, refuse_unknown_model, wrong_use
 from medeval_assets.console import CellBars, err, out
 from medeval_assets.errors import BadInput, Problem, nearest
 from medeval_assets.printable import printable
@@ -40,8 +40,10 @@ def trace(
 
     settings = Settings.from_environment()
     spec = named_task(task)
-    lake = Lake.of(settings)
-    chain = chain_of(lake, LakeKey("metric_tables", model, spec.name))
+    lake, numbers = Lake.of(settings), LakeKey("metric_tables", model, spec.name)
+    if lake.record(numbers) is None:
+        refuse_unknown_model(model, {key.model for key in lake.keys(numbers.asset)}, settings)
+    chain = chain_of(lake, numbers)
     rows = _chosen(lake.rows(chain.key), metric, f"{model} × {spec.name}")
     document: dict[str, Any] = {"values": rows, "chain": chain.as_json(), "command": command_of(chain)}
     if not as_json:
