@@ -24,7 +24,7 @@ def children() -> Iterator[Crashes]:
         yield process
 
 
-@pytest.mark.parametrize("turns", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("turns", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_eight_writers_lose_nothing_and_show_nothing_half_written(
     lake_url: str, tmp_path: Path, children: Crashes, turns: int, request: pytest.FixtureRequest
 ) -> None:
