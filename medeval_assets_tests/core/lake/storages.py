@@ -78,6 +78,11 @@ def make_bucket(server: S3Server, name: str) -> None:
     boto3.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket=name)
 
 
+def reaching(lake: Lake) -> dict[str, str]:
+    """What another process needs in its environment to reach the lake as this one does."""
+    return {} if lake.is_local else {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
 def content_of(lake: Lake, path: str) -> bytes:
     """A file's bytes. path: below the root."""
     return bytes(lake.fs.cat_file(f"{lake.root}/{path}"))

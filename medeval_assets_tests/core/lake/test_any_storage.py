@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +16,8 @@ from medeval_assets.audit.audit import audit
 from medeval_assets.audit.seal import seal, verify
 from medeval_assets.catalog.task_spec import Access
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import FOOTER_KEY, Lake
-from medeval_assets.lake.lineage_record import Derivation, LineageRecord
+from medeval_assets.lake.lake import FOOTER_KEY
+from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.purged import purged
 from medeval_assets.retention.prune import prune
 from medeval_assets.retention.purge import Quoting, find_quoting, remove_quoting
@@ -27,8 +25,9 @@ from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 from medeval_assets.trace.chain import chain_of
 from medeval_assets.trace.recorded import rows_of
-from medeval_assets_tests.core.audit.small_lakes import SmallLake, every_kind, row_of
-from medeval_assets_tests.core.lake.storages import all_paths, content_of, swap, take_away
+from medeval_assets_tests.core.audit.small_lakes import SmallLake, every_kind
+from medeval_assets_tests.core.lake.forking_process import Children, Place, write_and_remove
+from medeval_assets_tests.core.lake.storages import all_paths, content_of, reaching, swap, take_away
 
 DATASET = LakeKey("datasets", task="mednli")
 SCORES = LakeKey("scores", "biomed", "mednli")
@@ -309,24 +308,10 @@ def test_a_purge_leaves_numbers_and_proofs_and_the_audit_clean(small: SmallLake,
     assert (found.problems, found.removed, found.root_sha256) == ((), 4 + 3, sealed.root_sha256)
 
 
-_WRITE = """
-import sys
-from medeval_assets.lake.lake import Lake
-from medeval_assets_tests.core.lake.test_any_storage import write_elsewhere
-write_elsewhere(Lake(sys.argv[1]))
-"""
-
-
-def write_elsewhere(lake: Lake) -> None:
-    """What another process does: a new table, a new version of an old one, and an old one removed."""
-    rows = [row_of("datasets", 50)]
-    lake.write(LakeKey("datasets", task="medqa"), rows, Derivation(code_version="50"), run_id="other")
-    lake.remove(next(one for one in lake.versions(DATASET)), "retention")
-    lake.write(DATASET, rows, Derivation(code_version="50"), run_id="other")
-
-
 @pytest.mark.parametrize("who", ["another lake of this process", "another process"])
-def test_what_others_wrote_is_seen_at_once(small: SmallLake, lake_url: str, who: str) -> None:
+def test_what_others_wrote_is_seen_at_once(
+    small: SmallLake, lake_url: str, who: str, children: Children, tmp_path: Path
+) -> None:
     lake = small.lake
     # Everything has been listed and read before.
     before = {path: content_of(lake, path) for path in all_paths(lake)}
@@ -334,10 +319,11 @@ def test_what_others_wrote_is_seen_at_once(small: SmallLake, lake_url: str, who:
     versions = lake.versions(DATASET)
     assert lake.removals() == []
     assert lake.record(LakeKey("datasets", task="medqa")) is None
+    place = {"url": lake_url, "home": str(tmp_path)}
     if who == "another process":
-        subprocess.run([sys.executable, "-c", _WRITE, lake_url], check=True, cwd=Path(__file__).parents[3])
+        children.run("write_and_remove", place, environment=reaching(lake))
     else:
-        write_elsewhere(Lake(lake_url))
+        write_and_remove(Place(**place))
     assert lake.keys("datasets") == [DATASET, LakeKey("datasets", task="medqa")]
     assert lake.record(LakeKey("datasets", task="medqa")) is not None
     record = lake.record(DATASET)

@@ -16,7 +16,7 @@ from medeval_assets.audit.audit import audit
 from medeval_assets.audit.seal import verify
 from medeval_assets.errors import BadInput
 from medeval_assets.lake.content_hash import content_sha256
-from medeval_assets_tests.core.lake.crash_process import BOARD, CHANGING, NEEDS, NLI, TASKS, Crashes, Place, crashes
+from medeval_assets_tests.core.lake.forking_process import BOARD, CHANGING, NEEDS, NLI, TASKS, Children, Place
 from medeval_assets_tests.core.lake.small_disk import SmallDisk, small_disk
 
 WRITING = [task for task in CHANGING if task != "audit"]
@@ -26,12 +26,6 @@ WRITING = [task for task in CHANGING if task != "audit"]
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     with small_disk(tmp_path / "disk") as disk:
         yield disk
-
-
-@pytest.fixture(scope="module")
-def children() -> Iterator[Crashes]:
-    with crashes() as process:
-        yield process
 
 
 @pytest.fixture
@@ -158,7 +152,7 @@ def about(place: Place) -> dict[str, str]:
     return {"url": place.url, "home": str(place.home), "run": "a run"}
 
 
-def test_a_lake_on_a_read_only_disk_is_read_audited_and_traced(open_folder: Path, children: Crashes) -> None:
+def test_a_lake_on_a_read_only_disk_is_read_audited_and_traced(open_folder: Path, children: Children) -> None:
     with small_disk(open_folder / "disk") as disk:
         place = filled(disk.folder / "home")
         before = files(place)
@@ -167,7 +161,7 @@ def test_a_lake_on_a_read_only_disk_is_read_audited_and_traced(open_folder: Path
         assert files(place) == before
 
 
-def test_a_lake_of_somebody_else_is_read_audited_and_traced(open_folder: Path, children: Crashes) -> None:
+def test_a_lake_of_somebody_else_is_read_audited_and_traced(open_folder: Path, children: Children) -> None:
     place = filled(open_folder / "home")
     before = files(place)
     with SmallDisk(open_folder, mounted=False).read_only():
@@ -175,7 +169,7 @@ def test_a_lake_of_somebody_else_is_read_audited_and_traced(open_folder: Path, c
     assert files(place) == before
 
 
-def test_what_may_not_be_read_is_not_taken_for_missing(open_folder: Path, children: Crashes) -> None:
+def test_what_may_not_be_read_is_not_taken_for_missing(open_folder: Path, children: Children) -> None:
     place = filled(open_folder / "home")
     hidden = [Path(place.lake.path(key)) for key in (NLI, BOARD)]
     hidden[0].parent.chmod(0)
@@ -187,7 +181,7 @@ def test_what_may_not_be_read_is_not_taken_for_missing(open_folder: Path, childr
         hidden[1].chmod(0o644)
 
 
-def test_what_may_not_be_removed_is_told_and_goes_with_the_next_purge(open_folder: Path, children: Crashes) -> None:
+def test_what_may_not_be_removed_is_told_and_goes_with_the_next_purge(open_folder: Path, children: Children) -> None:
     place = filled(open_folder / "home")
     proofs = Path(place.lake.root) / "_removed"
     before = files(place)

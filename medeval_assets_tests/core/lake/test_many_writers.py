@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,19 +13,13 @@ from medeval_assets.audit.known_writes import KnownWrite
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.lake import Lake
 from medeval_assets_tests.core.audit.small_lakes import SmallLake
-from medeval_assets_tests.core.lake.crash_process import BOARD, NLI, WRITERS, Crashes, Place, crashes, own_table
-from medeval_assets_tests.core.lake.storages import S3Server, all_paths, content_of, swap
-
-
-@pytest.fixture(scope="module")
-def children() -> Iterator[Crashes]:
-    with crashes() as process:
-        yield process
+from medeval_assets_tests.core.lake.forking_process import BOARD, NLI, WRITERS, Children, Place, own_table
+from medeval_assets_tests.core.lake.storages import all_paths, content_of, reaching, swap
 
 
 @pytest.mark.parametrize("turns", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_eight_writers_lose_nothing_and_show_nothing_half_written(
-    lake_url: str, tmp_path: Path, children: Crashes, turns: int, request: pytest.FixtureRequest
+    lake_url: str, tmp_path: Path, children: Children, turns: int
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -34,12 +27,8 @@ def test_eight_writers_lose_nothing_and_show_nothing_half_written(
     for key in (NLI, BOARD):
         place.write(key, 1)
     place.audit()
-    environment = {}
-    if not place.lake.is_local:
-        server: S3Server = request.getfixturevalue("s3")
-        environment = dict(server.environment)
     about = {"url": lake_url, "home": str(home)}
-    children.run("eight_writers", about, environment=environment, turns=turns)
+    children.run("eight_writers", about, environment=reaching(place.lake), turns=turns)
 
     written = Counter(write.key for write in place.log.writes())
     own = {own_table(writer): turns for writer in range(WRITERS)}

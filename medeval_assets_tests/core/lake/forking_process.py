@@ -1,6 +1,6 @@
 """A process that has imported everything, and forks a child for each task: a child that is killed costs no start.
 
-`Crashes` starts it. It reads tasks from its standard input, a line of JSON each, and answers each with a line.
+`Children` starts it. It reads tasks from its standard input, a line of JSON each, and answers each with a line.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 from medeval_assets.trace.chain import chain_of
 from medeval_assets.trace.recorded import rows_of
+from medeval_assets_tests.core.audit.small_lakes import row_of
 from medeval_assets_tests.core.lake.written_log import WrittenLog
 
 NLI, QA = LakeKey("datasets", task="mednli"), LakeKey("datasets", task="medqa")
@@ -107,6 +108,14 @@ def remove_current(place: Place) -> None:
     for version in place.lake.versions(QA):
         if version.file_sha256 == current:
             place.lake.remove(version, "purge")
+
+
+def write_and_remove(place: Place) -> None:
+    """A new table, a version of an old one that is removed, and a new one."""
+    lake, rows = place.lake, [row_of("datasets", 50)]
+    lake.write(QA, rows, Derivation(code_version="50"), run_id="other")
+    lake.remove(lake.versions(NLI)[0], "retention")
+    lake.write(NLI, rows, Derivation(code_version="50"), run_id="other")
 
 
 def write_large(place: Place) -> None:
@@ -274,6 +283,7 @@ TASKS: Mapping[str, Callable[..., None]] = {
     "purge": Place.purge,
     "seal": Place.seal,
     "audit": Place.audit,
+    "write_and_remove": write_and_remove,
     "write_large": write_large,
     "at_random": at_random,
     "eight_writers": eight_writers,
@@ -365,7 +375,7 @@ def _serve() -> None:
         print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
 
 
-class Crashes:
+class Children:
     """The process, and what is asked of it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -405,7 +415,7 @@ class Crashes:
 
 
 @contextmanager
-def crashes() -> Iterator[Crashes]:
+def forking_process() -> Iterator[Children]:
     """The process, for as long as it is needed."""
     command = [sys.executable, "-m", __spec__.name]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -418,7 +428,7 @@ def crashes() -> Iterator[Crashes]:
         cwd=Path(__file__).parents[3],
     ) as process:
         try:
-            yield Crashes(process)
+            yield Children(process)
         finally:
             assert process.stdin is not None
             process.stdin.close()
