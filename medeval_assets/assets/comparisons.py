@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from medeval_assets.assets.materialization import keep, table_metadata
+from medeval_assets.assets.materialization import keep, table_metadata, tell_of_whole
 from medeval_assets.comparisons.lake_comparisons import MARGIN
 from medeval_assets.errors import MedevalError
 from medeval_assets.recipes.comparisons import CODE_VERSION, comparisons_recipe
@@ -39,7 +39,7 @@ class ComparisonConfig(dg.Config):
 def comparisons(context: dg.AssetExecutionContext, home: Home, config: ComparisonConfig) -> None:
     """Every model that names a base against it, task by task and metric by metric, on what both answered."""
     try:
-        context.add_output_metadata(_make(home, config.margin, context.run_id))
+        tell_of_whole(context, _make(home, config.margin, context.run_id))
     except MedevalError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import keep, table_metadata
+from medeval_assets.assets.materialization import keep, table_metadata, tell_of_whole
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.metrics.available import available_metrics
@@ -25,8 +25,15 @@ _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 @dg.asset(
     deps=["datasets", "metric_tables"],
     # Not eager(): that waits until no cell of the whole grid is missing, and some cell always is.
-    # Nor new data alone: they change no value, and before the first evaluation there is nothing to show.
-    automation_condition=dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("datasets"))
+    # New data alone are a reason once there is a leaderboard: chance is computed on them, and Dagster would call it out
+    # of date for those of any other task. Before the first evaluation there is nothing to show.
+    automation_condition=(
+        dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets("datasets"))
+        | (
+            dg.AutomationCondition.any_deps_updated().allow(dg.AssetSelection.assets("datasets"))
+            & ~dg.AutomationCondition.missing()
+        )
+    )
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress(),
     group_name="reports",
@@ -37,7 +44,7 @@ _PAGE_WIDTH = 1100  # pixels: what the UI's dialog shows without scrolling
 def leaderboard(context: dg.AssetExecutionContext, home: Home) -> None:
     """Every cell that has been evaluated: the headline metrics as a table and a picture, all metrics as Parquet."""
     try:
-        context.add_output_metadata(_make(home, context.run_id))
+        tell_of_whole(context, _make(home, context.run_id))
     except MedevalError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from medeval_assets.assets.materialization import Table, table_metadata
+from medeval_assets.assets.materialization import Table, table_metadata, tell_of_whole
 from medeval_assets.audit.audit import AUDIT_TABLE
 from medeval_assets.audit.verdict import AuditReport
 from medeval_assets.errors import MedevalError
@@ -33,7 +33,7 @@ def lineage_audit(context: dg.AssetExecutionContext, home: Home) -> None:
     except MedevalError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     told = {**report.counts, "read": report.read, "not_fine": dg.MetadataValue.md(_page(report))}
-    context.add_output_metadata(table_metadata(lake, Table(record, reused=False, metadata=told)))
+    tell_of_whole(context, table_metadata(lake, Table(record, reused=False, metadata=told)))
 
 
 @dg.asset_check(
