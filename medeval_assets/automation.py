@@ -13,6 +13,7 @@ import dagster as dg
 
 from medeval_assets.catalog.incoming import incoming_models
 from medeval_assets.catalog.models_file import read_models
+from medeval_assets.checks import up_to_date
 from medeval_assets.instance import missing_partitions
 from medeval_assets.partitions import EVALUATION_JOB, MODELS, model_run_request
 from medeval_assets.resources import Home, all_models
@@ -43,8 +44,8 @@ refresh_reports = dg.define_asset_job(
 
 audit_lineage = dg.define_asset_job(
     "audit_lineage",
-    selection=["lineage_audit"],
-    description="Every file of the lake: is it what it was, and where is it from?",
+    selection=dg.AssetSelection.assets("lineage_audit") | dg.AssetSelection.checks(up_to_date),
+    description="Every file of the lake: is it what it was, where is it from, and what is out of date?",
 )
 
 

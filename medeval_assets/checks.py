@@ -1,4 +1,4 @@
-"""The asset checks: no empty table, no id twice, every table as its own record says, every chat template as it fits.
+"""The asset checks: no empty or stale table, no id twice, every table as its record says, every template that fits.
 
 Belongs here: what must hold of a table that is there, and of the models it came from. Does not belong here: how a
 table is made.
@@ -7,7 +7,9 @@ the tables that its run made (at all of them when it is started on its own) and 
 Concept: https://docs.dagster.io/guides/test/asset-checks
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import dagster as dg
 
@@ -16,11 +18,16 @@ from medeval_assets.engines.model_check import check_model
 from medeval_assets.errors import BadInput
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
+from medeval_assets.lake.known_records import KnownRecords
 from medeval_assets.lake.lake import Lake
+from medeval_assets.lake.staleness import in_words
 from medeval_assets.partitions import lake_key
+from medeval_assets.recipes.today import Today
 from medeval_assets.resources import Home
 
 Finding = Callable[[Lake, LakeKey], str]
+
+_SHOWN = 100  # stale tables that a check lists; `medeval audit` lists all
 
 _ROW_IDS: dict[str, Sequence[str]] = {
     "datasets": ["example_id"],
@@ -109,6 +116,50 @@ def chat_template(context: dg.AssetCheckExecutionContext, home: Home) -> dg.Asse
     )
 
 
+@dg.multi_asset_check(
+    name="up_to_date",
+    specs=[
+        dg.AssetCheckSpec(
+            "up_to_date", asset=asset, description="No table would be made from anything else today.", blocking=False
+        )
+        for asset in _ROW_IDS
+    ],
+    can_subset=True,
+)
+def up_to_date(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[dg.AssetCheckResult]:
+    """Lists every table of the asset that is stale, by the rule of the audit and the plan, and why.
+
+    Unlike the other checks it looks at all tables of an asset whenever it runs: what a run has just made is never
+    stale. What Dagster itself calls out of date knows nothing of files and of single cells.
+    """
+    settings, models = home.settings, home.models()
+    known = KnownRecords(home.open_lake())
+    for key in sorted(context.selected_asset_check_keys):
+        asset = key.asset_key.to_user_string()
+        today = Today(known, settings, models)
+        findings: dict[str, str] = {}
+        tables = known.keys(asset)
+        for table in tables:
+            with contextlib.suppress(BadInput):  # what cannot be read is told by the other checks
+                record = known.record(table)
+                stale = today.changes(record) if record is not None else ()
+                if stale:
+                    findings[str(table)] = in_words(stale)
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=not findings,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "tables": len(tables),
+                "stale": len(findings),
+                "findings": dg.MetadataValue.json(dict(islice(findings.items(), _SHOWN))),
+                # Whether their files are others than before is not known.
+                "models_not_here": dg.MetadataValue.json(sorted(today.not_here)),
+            },
+        )
+
+
 def _keys_of_run(context: dg.AssetCheckExecutionContext, asset: str) -> list[LakeKey]:
     if not (context.has_partition_key or context.has_partition_key_range):
         return []
@@ -125,4 +176,4 @@ CHECKS = [
     )
     # Where no model and its base were evaluated yet, there is nothing to compare, and nothing wrong.
     if (asset, name) != ("comparisons", "not_empty")
-] + [chat_template]
+] + [chat_template, up_to_date]
