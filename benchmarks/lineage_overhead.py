@@ -97,7 +97,7 @@ def measure(asset: str, examples: int) -> Iterator[str]:
         bare_seconds, disk_seconds, seconds = median(floor), median(floor_on_disk), median(with_lineage)
         yield (
             f"{asset:12} {len(rows):6} rows  bare {1e3 * bare_seconds:6.1f} ms, on disk {1e3 * disk_seconds:6.1f} ms, "
-            f"with lineage {1e3 * seconds:6.1f} ms: {seconds / bare_seconds:4.1f} and {seconds / disk_seconds:4.1f} times"
+            f"with lineage {1e3 * seconds:6.1f} ms: {seconds / bare_seconds:.1f} and {seconds / disk_seconds:.1f} times"
         )
         yield "    of which " + ", ".join(parts_of(with_lineage))
 
