@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
@@ -55,7 +56,7 @@ def repeat_checks_recipe(
         lake,
         spec.key,
         task,
-        settings,
+        scoring_identity(task, settings),
         examples=examples,
         engines=[engine.setup.engine for engine in engines],
         identity=asdict(engines[0].identity),
@@ -67,7 +68,7 @@ def repeat_checks_derivation(
     lake: Lake,
     model: str,
     task: TaskSpec,
-    settings: Settings,
+    scoring: Mapping[str, Any],
     *,
     examples: int,
     engines: Sequence[str],
@@ -75,11 +76,11 @@ def repeat_checks_derivation(
 ) -> Derivation:
     """What the checks of the cell's current generations are derived from. BadInput where a table is missing.
 
-    engines: which ones ask again, the model's own first. identity: who answers.
+    scoring: the task's `scoring_identity`. engines: which ones ask again, the model's own first. identity: who answers.
     """
     return Derivation(
         code_version=CODE_VERSION,
-        parameters={"examples": examples, "engines": list(engines), "scoring": scoring_identity(task, settings)},
+        parameters={"examples": examples, "engines": list(engines), "scoring": dict(scoring)},
         inputs=tuple(source.as_input() for source in _sources(lake, model, task)),
         model=dict(identity),
     )

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from medeval_assets.catalog.checkpoint_source import NotHere
 from medeval_assets.catalog.model_spec import ModelSpec
 from medeval_assets.catalog.task_spec import TaskSpec
 from medeval_assets.engines.cell import cell_of
+from medeval_assets.engines.repeat import on_other_engines
 from medeval_assets.engines.respondent import Respondent
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.errors import MedevalError
 from medeval_assets.lake.known_records import KnownRecords
 from medeval_assets.lake.lineage_record import Derivation, LineageRecord
 from medeval_assets.lake.staleness import Change, changes
+from medeval_assets.metrics.available import scoring_identity
 from medeval_assets.recipes.comparisons import comparisons_recipe
 from medeval_assets.recipes.datasets import dataset_recipe
 from medeval_assets.recipes.leaderboard import leaderboard_recipe
 from medeval_assets.recipes.metric_tables import metric_table_recipe
 from medeval_assets.recipes.prompt_sets import prompt_set_recipe
-from medeval_assets.recipes.repeat_checks import repeat_checks_derivation, repeat_checks_recipe
-from medeval_assets.recipes.scores import scores_recipe
+from medeval_assets.recipes.repeat_checks import repeat_checks_derivation
+from medeval_assets.recipes.scores import scores_derivation
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 
@@ -43,6 +46,8 @@ class Today:
         self._settings = settings
         self._models = models
         self._respondents: dict[str, Respondent] = {}
+        self._scored_by: dict[str, Mapping[str, Any]] = {}
+        self._engines: dict[str, tuple[Sequence[str], Mapping[str, str]]] = {}
         self._not_here: dict[str, str] = {}
 
     @property
@@ -74,7 +79,7 @@ class Today:
                 prompt_set_recipe(lake, _task(record), settings, _chosen(record, "prompts")).derivation
             ),
             "generations": lambda: self._generations(record),
-            "scores": lambda: scores_recipe(lake, record.model, _task(record), settings).derivation,
+            "scores": lambda: scores_derivation(lake, record.model, _task(record), self._scoring(record)),
             "metric_tables": lambda: metric_table_recipe(lake, record.model, record.task).derivation,
             "repeat_checks": lambda: self._repeat_checks(record),
             "leaderboard": lambda: leaderboard_recipe(lake, list(self._models), settings).derivation,
@@ -96,23 +101,30 @@ class Today:
         return cell_of(self._lake, record.model, task, respondent, limit, identity=unmoved).derivation
 
     def _repeat_checks(self, record: LineageRecord) -> Derivation:
-        lake, task, spec, settings = self._lake, _task(record), self._spec(record), self._settings
-        examples = _chosen(record, "examples")
+        task, examples = _task(record), _chosen(record, "examples")
         try:
-            return repeat_checks_recipe(
-                lake, spec, self._models, task, settings, examples=examples, download=False
-            ).derivation
+            engines, identity = self._asked_again(record)
         except NotHere as error:
             self._not_here[record.model] = str(error)
+            engines, identity = _chosen(record, "engines"), record.derivation.model
+        scoring = self._scoring(record)
         return repeat_checks_derivation(
-            lake,
-            record.model,
-            task,
-            settings,
-            examples=examples,
-            engines=_chosen(record, "engines"),
-            identity=record.derivation.model,
+            self._lake, record.model, task, scoring, examples=examples, engines=engines, identity=identity
         )
+
+    def _asked_again(self, record: LineageRecord) -> tuple[Sequence[str], Mapping[str, str]]:
+        """The engines that would ask the model again, and who answers."""
+        spec = self._spec(record)
+        if spec.key not in self._engines:
+            found = on_other_engines(spec, self._models, self._settings, download=False)
+            self._engines[spec.key] = [one.setup.engine for one in found], asdict(found[0].identity)
+        return self._engines[spec.key]
+
+    def _scoring(self, record: LineageRecord) -> Mapping[str, Any]:
+        task = _task(record)
+        if task.name not in self._scored_by:
+            self._scored_by[task.name] = scoring_identity(task, self._settings)
+        return self._scored_by[task.name]
 
     def _spec(self, record: LineageRecord) -> ModelSpec:
         if record.model not in self._models:
