@@ -265,11 +265,11 @@ def test_the_lineage_shows_every_asset(page: Page, demo: Settings) -> None:
     graph = page.locator("svg")
     for asset in ASSETS:
         playwright.expect(graph.get_by_text(asset, exact=True)).to_be_visible()
-    playwright.expect(graph.get_by_text("3 / 3 Passed")).to_have_count(len(ASSETS) - 3)
+    playwright.expect(graph.get_by_text("4 / 4 Passed")).to_have_count(len(ASSETS) - 3)
     # The chat templates of the models that answered are checked too.
-    playwright.expect(graph.get_by_text("4 / 4 Passed")).to_have_count(1)
+    playwright.expect(graph.get_by_text("5 / 5 Passed")).to_have_count(1)
     # No comparison is no fault: where no model and its base were evaluated, the table is empty.
-    playwright.expect(graph.get_by_text("2 / 2 Passed")).to_have_count(1)
+    playwright.expect(graph.get_by_text("3 / 3 Passed")).to_have_count(1)
     playwright.expect(graph.get_by_text("100% filled")).to_have_count(len(BY_TASK))
     playwright.expect(graph.get_by_text("Materialized", exact=True)).to_have_count(3)
     _keep(page, demo, "lineage")

@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 
 import medeval_assets.cli.audit  # noqa: F401 - adds the command
 from medeval_assets.cli.app import app
+from medeval_assets.engines.cell import cell_of
+from medeval_assets.engines.generations import Generation
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES
+from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.evaluation import evaluate
 from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
@@ -24,7 +27,8 @@ from medeval_assets.partitions import grid_key, model_run_request, task_range_ta
 from medeval_assets.progress import LoggedProgress
 from medeval_assets.resources import all_models
 from medeval_assets.settings import Settings
-from medeval_assets_tests.graph.dagster_ui import dagster_ui
+from medeval_assets.tasks import all_tasks
+from medeval_assets_tests.graph.dagster_ui import Check, dagster_ui
 from medeval_assets_tests.graph.small_platform import SmallPlatform, make_roomy_checkpoint
 
 MODELS = ("m1", "baseline-majority")
@@ -317,6 +321,47 @@ def test_there_is_no_leaderboard_for_data_alone(platform: SmallPlatform) -> None
         opened.report_runless_asset_event(dg.AssetMaterialization("datasets", partition="mednli"))
         asked = dg.evaluate_automation_conditions(definitions, opened, leaderboard, cursor=asked.cursor)
         assert asked.total_requested == 0
+
+
+def test_a_model_whose_files_are_not_here_is_named_and_stale_by_what_can_be_seen(
+    platform: SmallPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = platform.settings.home
+    monkeypatch.setenv("HF_HOME", str(home / "hub"))
+    repository, commit = home / "hub" / "hub" / "models--someone--tiny", "a" * 40
+    shutil.copytree(platform.checkpoint, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    entry = "{checkpoint: hub:someone/tiny, role: generalist, engine: {gpus: 0}}"
+    (home / "models.yaml").write_text(f"models:\n  hub: {entry}\n")
+    write_medqa(platform, "Which is")
+    with open_instance(platform.settings) as opened:
+        assert platform.run(opened, "prepare_tasks", task_range_tags(["medqa"]))
+        models = all_models(platform.settings)
+        respondent = respondent_of(models["hub"], models, platform.settings, download=False)
+        cell = cell_of(platform.lake, "hub", all_tasks()["medqa"], respondent, None)
+        asked = cell.questions(platform.lake).prompts
+        answers = [Generation(one.example_id, one.prompt_sha256, "A", "stop") for one in asked]
+        cell.recipe(answers).make(platform.lake, run_id="run")
+        shutil.rmtree(repository)
+
+        def told() -> Check:
+            job = platform.definitions().resolve_job_def("audit_lineage")
+            assert job.execute_in_process(instance=opened).success
+            with dagster_ui(opened) as ui:
+                check = ui.checks(["generations"], "up_to_date")["generations"]
+            assert check is not None
+            return check
+
+        check = told()
+        assert check.passed
+        assert check.metadata["models_not_here"] == ["hub"]
+        write_medqa(platform, "Which one is")
+        assert platform.run(opened, "prepare_tasks", task_range_tags(["medqa"]))
+        check = told()
+        assert not check.passed
+        assert check.metadata["findings"] == {"generations × hub × medqa": "input prompt_sets × medqa changed"}
+        assert check.metadata["models_not_here"] == ["hub"]
 
 
 def partitions(asset: str) -> list[str]:
