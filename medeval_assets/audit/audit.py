@@ -234,10 +234,19 @@ class _Audit:
                 continue
             if place.kind != "removal" and (place.key, seen.file_sha256) in self._removals:
                 continue
+            if place.kind == "current" and self._a_later_one_was_removed(place.key, seen.file_sha256):
+                continue
             if place.kind == "version" and self._lake.fs.exists(f"{self._lake.root}/{path}"):
                 continue
             self._missing(path, place, "an earlier audit saw it, and nothing tells of its removal", seen.file_sha256)
             self._now.seen[path] = seen
+
+    def _a_later_one_was_removed(self, key: LakeKey, file_sha256: str) -> bool:
+        """Whether a table that took the place of this one was removed, so that there is no current one."""
+        facts = self._now.facts.get(file_sha256)
+        record = None if facts is None else self._record(facts.record)
+        removed = [removal.record for (of, _), removal in self._removals.items() if of == key]
+        return record is not None and any(later.created_at > record.created_at for later in removed)
 
     def _missing_inputs(self) -> None:
         """What a table was made from, and is in neither place: the archive and the removals."""

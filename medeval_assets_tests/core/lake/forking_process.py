@@ -47,6 +47,7 @@ PROMPTS = LakeKey("prompt_sets", task="mednli")
 ANSWERS = LakeKey("generations", "m1", "mednli")
 SCORES = LakeKey("scores", "m1", "mednli")
 BOARD = LakeKey("leaderboard")
+NEW = LakeKey("datasets", task="longhealth_1")
 NEEDS: dict[LakeKey, list[LakeKey]] = {
     NLI: [],
     QA: [],
@@ -54,6 +55,7 @@ NEEDS: dict[LakeKey, list[LakeKey]] = {
     ANSWERS: [PROMPTS, NLI],
     SCORES: [NLI, ANSWERS],
     BOARD: [SCORES],
+    NEW: [],
 }
 Ended = Literal["well", "killed"]
 
@@ -93,10 +95,7 @@ class Place:
 
 
 def write_new(place: Place) -> None:
-    place.write(LakeKey("datasets", task="longhealth_1"), 100)
-
-
-NEEDS[LakeKey("datasets", task="longhealth_1")] = []
+    place.write(NEW, 100)
 
 
 def write_again(place: Place) -> None:

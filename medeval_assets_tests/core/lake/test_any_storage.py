@@ -308,6 +308,18 @@ def test_a_purge_leaves_numbers_and_proofs_and_the_audit_clean(small: SmallLake,
     assert (found.problems, found.removed, found.root_sha256) == ((), 4 + 3, sealed.root_sha256)
 
 
+def test_a_table_that_was_removed_had_taken_the_place_of_the_one_before(small: SmallLake, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.parquet"
+    assert found(small, notes) == {}
+    small.write(DATASET, 9)
+    current = small.lake.file_sha256(DATASET)
+    # As by a purge that is killed before it comes to the older versions.
+    small.lake.remove(next(one for one in small.lake.versions(DATASET) if one.file_sha256 == current), "purge")
+    assert found(small, notes) == {}
+    take_away(small.lake, below(small, SCORES))
+    assert list(found(small, notes)) == [below(small, SCORES)]
+
+
 @pytest.mark.parametrize("who", ["another lake of this process", "another process"])
 def test_what_others_wrote_is_seen_at_once(
     small: SmallLake, lake_url: str, who: str, children: Children, tmp_path: Path
