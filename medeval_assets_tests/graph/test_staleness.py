@@ -17,7 +17,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from medeval_assets.audit.verdict import Verdict
@@ -437,6 +437,8 @@ def edits(start: Edited, examples: int, steps: int) -> Counter[str]:
             deadline=None,
             derandomize=True,
             database=None,
+            # A step takes some tenths of a second: to make a sequence that fails smaller would take many minutes.
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
