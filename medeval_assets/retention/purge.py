@@ -72,14 +72,19 @@ def find_quoting(
     """What a purge of the task would remove. tasks, models: all there are. sources: its raw files as well."""
     files = _files_of(lake, task.name)
     keys = sorted({key for path in files if (key := _key_of(path)) is not None})
-    versions = [version for key in keys for version in lake.versions(key)]
+    current = {key: lake.file_sha256(key) for key in keys}
+    # The current one last: as long as something is left to be removed, there is a current table.
+    versions = sorted(
+        (version for key in keys for version in lake.versions(key)),
+        key=lambda version: (version.key, version.file_sha256 == current[version.key]),
+    )
     prefix = len(lake.root) + 1
     accounted = {version.path[prefix:] for version in versions}
     hashes: dict[LakeKey, set[str]] = {}
     for version in versions:
         hashes.setdefault(version.key, set()).add(version.file_sha256)
     for key in keys:
-        if lake.file_sha256(key) in hashes.get(key, set()):
+        if current[key] in hashes.get(key, set()):
             accounted.add(lake.path(key)[prefix:])
     external, elsewhere = _external(settings, task, models)
     elsewhere += [
