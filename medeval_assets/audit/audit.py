@@ -7,6 +7,7 @@ where the records of runs are kept (`known_writes` says what is asked of them).
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -23,11 +24,12 @@ from medeval_assets.audit.known_writes import KnownWrite, KnownWrites
 from medeval_assets.audit.remembered import Remembered, Seen, remember, remembered_in
 from medeval_assets.audit.verdict import AuditedFile, AuditReport, Place, Verdict
 from medeval_assets.lake.key import LakeKey
-from medeval_assets.lake.lake import VERSIONS, Lake
+from medeval_assets.lake.lake import REMOVED, VERSIONS, Lake
 from medeval_assets.lake.lake_file import LakeFile
 from medeval_assets.lake.lineage_record import LineageRecord
 from medeval_assets.lake.removal import Removal
 from medeval_assets.lake.staleness import Change, in_words
+from medeval_assets.printable import printable
 
 Changes = Callable[[LineageRecord], Sequence[Change]]
 Today = Callable[[Sequence[LineageRecord]], Changes]
@@ -57,7 +59,20 @@ def audit(
     today: what tables would be made from otherwise today; None to leave staleness out.
     """
     auditing = _Audit(lake, remembered=remembered, known=known, today=today, full=full, processes=processes)
-    return auditing.report()
+    with _no_garbage_collected():
+        return auditing.report()
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """What an audit makes stays until it is over: looking through it again and again takes a third of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Audit:
@@ -99,7 +114,7 @@ class _Audit:
             if file.path in facts:
                 self._judge_table(file, places[file.path], facts[file.path])
         # After the files were read: what was removed meanwhile has its proof by now.
-        for file in self._lake.all_files():
+        for file in self._lake.all_files(REMOVED):
             place = places.get(file.path) or place_of(file.path)
             if place.kind == "removal":
                 self._judge_removal(file, place)
@@ -219,7 +234,12 @@ class _Audit:
         self, file: LakeFile, place: Place, judged: tuple[Verdict, str], file_sha256: str = "", content: str = ""
     ) -> None:
         self._found[file.path] = AuditedFile(
-            _printable(file.path), place, *judged, size=file.size, file_sha256=file_sha256, content_sha256=content
+            printable(file.path, keep=""),
+            place,
+            *judged,
+            size=file.size,
+            file_sha256=file_sha256,
+            content_sha256=content,
         )
         if file_sha256:
             self._now.seen[file.path] = Seen(file.size, file.stamp, file_sha256)
@@ -229,8 +249,7 @@ class _Audit:
     def _gone_since_last_audit(self) -> None:
         """What an earlier audit saw, and is neither there nor removed on purpose."""
         for path, seen in self._before.seen.items():
-            place = place_of(path)
-            if path in self._found or place.key is None:
+            if path in self._found or (place := place_of(path)).key is None:
                 continue
             if place.kind != "removal" and (place.key, seen.file_sha256) in self._removals:
                 continue
@@ -277,7 +296,7 @@ class _Audit:
 
     def _missing(self, path: str, place: Place, reason: str, file_sha256: str = "") -> None:
         self._found.setdefault(
-            path, AuditedFile(_printable(path), place, Verdict.MISSING, reason, file_sha256=file_sha256)
+            path, AuditedFile(printable(path, keep=""), place, Verdict.MISSING, reason, file_sha256=file_sha256)
         )
 
     def _record(self, text: str) -> LineageRecord | None:
@@ -343,8 +362,13 @@ class _Audit:
                 self._missing(path, Place("version", key, write.file_sha256), reason, write.file_sha256)
         current = f"{key.folder}/data.parquet"
         newest = max(writes, key=self._made)
-        removed = {(one.file_sha256, one.record.content_sha256) for (of, _), one in self._removals.items() if of == key}
-        gone = any(newest.file_sha256 in {"", file} and newest.content_sha256 == content for file, content in removed)
+        removed = [removal for (of, _), removal in self._removals.items() if of == key]
+        gone = any(
+            (newest.file_sha256 in {"", one.file_sha256} and newest.content_sha256 == one.record.content_sha256)
+            # One that nobody recorded had taken its place.
+            or (newest.made and one.record.created_at > self._made(newest))
+            for one in removed
+        )
         if current not in self._found and not gone:
             self._missing(current, Place("current", key), "Dagster recorded it, and there is no such table")
 
@@ -408,8 +432,3 @@ def _read_one(lake: Lake, file: tuple[str, tuple[str, ...]]) -> tuple[str, FileF
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _printable(path: str) -> str:
-    """A name as text on one line: any bytes are a file's name, those that command a terminal as well."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from medeval_assets.audit.verdict import Place, Verdict
+from medeval_assets.audit.verdict import Kind, Place, Verdict
 from medeval_assets.errors import BadInput
 from medeval_assets.lake.content_hash import content_sha256
 from medeval_assets.lake.key import LakeKey
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 CHECK_VERSION = 1
 """Raise it when `facts_of` finds other things than before: what older audits remember is then read again."""
 
-_FOLDER = r"(?P<folder>[a-z_]+(?:/model=[^/=]+)?(?:/task=[^/=]+)?)"
+_FOLDER = r"(?P<asset>[a-z_]+)(?:/model=(?P<model>[^/=]+))?(?:/task=(?P<task>[^/=]+))?"
 _CURRENT = re.compile(rf"{_FOLDER}/data\.parquet")
 _VERSION = re.compile(rf"{VERSIONS}/{_FOLDER}/(?P<sha256>[0-9a-f]{{64}})\.parquet")
 _REMOVAL = re.compile(rf"{REMOVED}/{_FOLDER}/(?P<sha256>[0-9a-f]{{64}})\.json")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 _SEAL = re.compile(r"_seals/[0-9a-f]{64}\.json(\.sig|\.minisig)?")
 
 
@@ -50,14 +51,14 @@ class FileFacts:
 
 def place_of(path: str) -> Place:
     """What a path below the lake's root stands for."""
-    if any("\ud800" <= character <= "\udfff" for character in path):
+    if _NO_TEXT.search(path):
         return Place("other")  # bytes that are no text; no key is written like that
     if match := _CURRENT.fullmatch(path):
-        return _place_if_known(Place("current", LakeKey.from_folder(match["folder"])))
+        return _place("current", match)
     if match := _VERSION.fullmatch(path):
-        return _place_if_known(Place("version", LakeKey.from_folder(match["folder"]), match["sha256"]))
+        return _place("version", match, match["sha256"])
     if match := _REMOVAL.fullmatch(path):
-        return _place_if_known(Place("removal", LakeKey.from_folder(match["folder"]), match["sha256"]))
+        return _place("removal", match, match["sha256"])
     return Place("other")
 
 
@@ -126,8 +127,10 @@ def removal_verdict(place: Place, content: bytes) -> tuple[Verdict, str, Removal
     return Verdict.INTACT, "", removal
 
 
-def _place_if_known(place: Place) -> Place:
-    return place if place.key is not None and place.key.asset in TABLE_VERSIONS else Place("other")
+def _place(kind: Kind, match: re.Match[str], sha256: str = "") -> Place:
+    if match["asset"] not in TABLE_VERSIONS:
+        return Place("other")
+    return Place(kind, LakeKey(match["asset"], match["model"] or "", match["task"] or ""), sha256)
 
 
 def _columns_wrong(record: LineageRecord, table: pa.Table) -> str:

@@ -27,25 +27,28 @@ class LakeFile:
 
 def files_in_folder(root: str, below: str) -> Iterator[LakeFile]:
     """Every file in a folder below the root; links are not followed. OSError where a folder cannot be read."""
-    prefix = f"{below}/" if below else ""
-    try:
-        with os.scandir(f"{root}/{below}") as listing:
-            entries = list(listing)
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        path = prefix + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from files_in_folder(root, path)
-            continue
+    waiting = [below]
+    while waiting:
+        folder = waiting.pop()
+        prefix = f"{folder}/" if folder else ""
         try:
-            about = entry.stat(follow_symlinks=False)
+            with os.scandir(f"{root}/{folder}") as listing:
+                entries = list(listing)
         except FileNotFoundError:
             continue
-        # The time of the last change of anything cannot be set back by `touch`.
-        stamp = f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
-        same = f"{about.st_dev} {about.st_ino}"
-        yield LakeFile(path, about.st_size, stamp, same, stat.S_ISREG(about.st_mode))
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+                continue
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            # The time of the last change of anything cannot be set back by `touch`.
+            stamp = f"{about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
+            same = f"{about.st_dev} {about.st_ino}"
+            yield LakeFile(path, about.st_size, stamp, same, stat.S_ISREG(about.st_mode))
 
 
 def files_in_store(fs: Any, root: str, below: str) -> Iterator[LakeFile]:
