@@ -13,9 +13,8 @@ import typer
 
 from medeval_assets.catalog.model_spec import is_key
 from medeval_assets.catalog.quoted import quoted
-from medeval_assets.cli.app import app, wrong_use
+from medeval_assets.cli.app import app, refuse_unknown_model, wrong_use
 from medeval_assets.console import err
-from medeval_assets.errors import BadInput, Problem, nearest
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
 
@@ -122,7 +121,7 @@ def _results(model: str, *, synthetic: bool) -> Sequence[CellResults]:
     cells = [key for key in lake.keys("metric_tables") if is_key(key.model)]
     measured = {key.model for key in cells}
     if model not in measured:
-        _refuse_unknown(model, settings, measured)
+        refuse_unknown_model(model, measured, settings)
     found = results_of(lake, all_tasks(), model, synthetic=synthetic)
     given = {cell.task for cell in found}
     left_out = [key.task for key in cells if key.model == model and key.task not in given]
@@ -130,17 +129,6 @@ def _results(model: str, *, synthetic: bool) -> Sequence[CellResults]:
         why = "they rest on synthetic samples, or this release does not know them"
         err.print(f"Left out: {', '.join(map(quoted, left_out))}: {why}.", highlight=False, markup=False)
     return found
-
-
-def _refuse_unknown(model: str, settings: Settings, measured: set[str]) -> None:
-    """Wrong use where neither the catalog nor the lake knows the model."""
-    from medeval_assets.resources import all_models
-
-    known = measured | all_models(settings).keys()
-    if model not in known:
-        with wrong_use():
-            what = "neither in the catalog nor evaluated"
-            raise BadInput([Problem(f"model {quoted(model)}", what, nearest(model, known))])
 
 
 def _benchmarks(options: Sequence[str]) -> Mapping[str, str]:
