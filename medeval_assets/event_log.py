@@ -15,7 +15,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from medeval_assets.audit.audit import Changes, audit
+from medeval_assets.audit.audit import Changes, OnRead, audit
 from medeval_assets.audit.known_writes import KnownWrite
 from medeval_assets.audit.verdict import AuditReport
 from medeval_assets.lake.key import LakeKey
@@ -38,7 +38,12 @@ _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
 def audit_with_event_log(
-    lake: Lake, settings: Settings, instance: dg.DagsterInstance | None, *, full: bool = False
+    lake: Lake,
+    settings: Settings,
+    instance: dg.DagsterInstance | None,
+    *,
+    full: bool = False,
+    on_read: OnRead | None = None,
 ) -> AuditReport:
     """Audit the lake: by itself, against what its tables would be made from today, and against the event log if any."""
     kept = settings.home / "audit"
@@ -48,7 +53,7 @@ def audit_with_event_log(
         return Today(KnownRecords(lake, records), settings, models).changes
 
     known = None if instance is None else EventLog(instance, remembered=kept / "known_writes.parquet", full=full)
-    return audit(lake, remembered=kept / "remembered.parquet", known=known, today=today, full=full)
+    return audit(lake, remembered=kept / "remembered.parquet", known=known, today=today, full=full, on_read=on_read)
 
 
 class EventLog:

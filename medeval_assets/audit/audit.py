@@ -35,6 +35,9 @@ Changes = Callable[[LineageRecord], Sequence[Change]]
 Today = Callable[[Sequence[LineageRecord]], Changes]
 """What says of a record what changed since, made from the records of all current tables: none is read twice."""
 
+OnRead = Callable[[int, int], None]
+"""Told how many files are read, and of how many."""
+
 AUDIT_TABLE = "lineage_audit"
 """The asset that keeps an audit's findings. It is the one table that is not derived from others, so never stale."""
 
@@ -51,14 +54,18 @@ def audit(
     today: Today | None = None,
     full: bool = False,
     processes: int = _PROCESSES,
+    on_read: OnRead | None = None,
 ) -> AuditReport:
     """Look at every file of the lake.
 
     remembered: where the last audit kept what it read; files that are as they were are not read again, unless `full`.
     known: what was recorded as written; None where there is nobody to ask, and then nothing is compared with it.
     today: what tables would be made from otherwise today; None to leave staleness out.
+    on_read: told how many of how many files are read.
     """
-    auditing = _Audit(lake, remembered=remembered, known=known, today=today, full=full, processes=processes)
+    auditing = _Audit(
+        lake, remembered=remembered, known=known, today=today, full=full, processes=processes, on_read=on_read
+    )
     with _no_garbage_collected():
         return auditing.report()
 
@@ -85,6 +92,7 @@ class _Audit:
         today: Today | None,
         full: bool,
         processes: int,
+        on_read: OnRead | None,
     ) -> None:
         self._lake = lake
         self._path = remembered
@@ -92,6 +100,7 @@ class _Audit:
         self._today = today
         self._full = full
         self._processes = processes
+        self._on_read = on_read or _unheard
         self._before = Remembered() if remembered is None else remembered_in(remembered, lake.root)
         self._now = Remembered()
         self._read = 0
@@ -153,7 +162,8 @@ class _Audit:
                 found |= {file.path: facts for file in same}
         self._read = len(to_read)
         same_as = {same[0].path: same for same in names.values()}
-        for path, facts in self._read_all(to_read):
+        for done, (path, facts) in enumerate(self._read_all(to_read), 1):
+            self._on_read(done, len(to_read))
             if facts is not None:
                 found |= {file.path: facts for file in same_as[path]}
         return found
@@ -408,6 +418,10 @@ class _Audit:
         self._found[path] = AuditedFile(
             file.path, file.place, verdict, reason, file.size, file.file_sha256, file.content_sha256
         )
+
+
+def _unheard(done: int, of: int) -> None:
+    """Nobody waits for it."""
 
 
 def _read_one(lake: Lake, file: tuple[str, tuple[str, ...]]) -> tuple[str, FileFacts | None]:

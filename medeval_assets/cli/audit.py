@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from medeval_assets.audit.verdict import AuditReport
 from medeval_assets.cli.app import AsJson, app
@@ -79,11 +82,18 @@ def _audited(settings: Settings, *, full: bool) -> AuditReport:
     from medeval_assets.event_log import audit_with_event_log
     from medeval_assets.instance import open_instance
 
-    lake = Lake.of(settings)
-    if not (settings.dagster / "dagster.yaml").is_file():
-        return audit_with_event_log(lake, settings, None, full=full)
-    with open_instance(settings) as instance:
-        return audit_with_event_log(lake, settings, instance, full=full)
+    lake, has_instance = Lake.of(settings), (settings.dagster / "dagster.yaml").is_file()
+    columns = (TextColumn("files read"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars,
+        open_instance(settings) if has_instance else contextlib.nullcontext() as instance,
+    ):
+        bar = bars.add_task("files", total=None)
+
+        def on_read(done: int, of: int) -> None:
+            bars.update(bar, completed=done, total=of)
+
+        return audit_with_event_log(lake, settings, instance, full=full, on_read=on_read)
 
 
 def _tell(report: AuditReport) -> None:

@@ -31,6 +31,7 @@ from medeval_assets.cli.app import (
 )
 from medeval_assets.console import CellBars, err, out, show, show_leaderboard, show_plan, show_repeats
 from medeval_assets.errors import BadInput, Problem, nearest
+from medeval_assets.lake.whole_file import write_whole
 from medeval_assets.metrics.metric import CORRECTED
 from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks, find_tasks
@@ -484,9 +485,7 @@ def _evaluate(
             show_repeats(outcome.repeats)
     if rows:
         image = settings.home / "leaderboard.png"
-        draft = image.with_name(f".leaderboard.{os.getpid()}.tmp")
-        draft.write_bytes(picture(rows))
-        draft.replace(image)
+        write_whole(image, picture(rows))
         err.print(f"Picture: {image}", highlight=False, markup=False, soft_wrap=True)
     if outcome.problems:
         for problem in outcome.problems:

@@ -36,6 +36,12 @@ def test_an_untouched_lake_is_intact_and_each_table_is_read_once(tmp_path: Path)
     assert not audit(small.lake).event_log
 
 
+def test_an_audit_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    report = audit(every_kind(tmp_path).lake, on_read=lambda done, of: told.append((done, of)))
+    assert told == [(number, report.read) for number in range(1, report.read + 1)]
+
+
 def test_a_lake_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert audit(Lake(tmp_path / "none")).files == []
 
