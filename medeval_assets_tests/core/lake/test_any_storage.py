@@ -25,7 +25,7 @@ from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 from medeval_assets.trace.chain import chain_of
 from medeval_assets.trace.recorded import rows_of
-from medeval_assets_tests.core.audit.small_lakes import SmallLake, every_kind
+from medeval_assets_tests.core.audit.small_lakes import KILLED, SmallLake, every_kind
 from medeval_assets_tests.core.lake.forking_process import Children, Place, write_and_remove
 from medeval_assets_tests.core.lake.storages import all_paths, content_of, reaching, swap, take_away
 
@@ -318,6 +318,18 @@ def test_a_table_that_was_removed_had_taken_the_place_of_the_one_before(small: S
     assert found(small, notes) == {}
     take_away(small.lake, below(small, SCORES))
     assert list(found(small, notes)) == [below(small, SCORES)]
+
+
+def test_a_table_that_was_removed_had_taken_the_place_of_one_that_was_recorded(
+    small: SmallLake, tmp_path: Path
+) -> None:
+    small.write(DATASET, 9, run=KILLED)
+    current = small.lake.file_sha256(DATASET)
+    small.lake.remove(next(one for one in small.lake.versions(DATASET) if one.file_sha256 == current), "purge")
+    assert found(small, tmp_path / "notes.parquet") == {}
+    small.write(DATASET, 10)
+    take_away(small.lake, below(small, DATASET))
+    assert list(found(small, tmp_path / "other notes.parquet")) == [below(small, DATASET)]
 
 
 @pytest.mark.parametrize("who", ["another lake of this process", "another process"])
