@@ -108,7 +108,8 @@ class Edited:
         assert set(verdicts) == set(self.ledger.made)
         # Only what is made from many tables has them in an order that can be another one.
         assert all(
-            file.reason and (file.reason != "input: the order of the inputs" or file.place.key in map(LakeKey, REPORTS))
+            file.reason
+            and (file.reason != "input: the order of the inputs" or file.place.key in set(map(LakeKey, REPORTS)))
             for file in report.files
             if file.verdict is Verdict.STALE
         )
