@@ -311,6 +311,36 @@ def test_what_was_chosen_when_a_table_was_made_is_kept(
     assert edited.check() == set()
 
 
+def test_the_plan_is_what_an_evaluation_would_find_once_all_that_costs_nothing_is_made(
+    evaluated: Edited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = copy_of(evaluated, tmp_path / "copy", monkeypatch)
+    turns = {
+        "source of mednli": ("text", "answer", "spaced", "broken"),
+        "mednli.jinja": (1,),
+        "weights of tiny": (1,),
+        "hub": ("evicted",),
+        "place of tiny": ("gone",),
+        "code of generations": ("another",),
+        "code of scores": ("another",),
+        "answers to mednli": (1, None),
+    }
+    edited.check_plan(CELLS["mednli"], ["mednli"], Choices(), tmp_path / "nothing")
+    for name, positions in turns.items():
+        for position in positions:
+            edited.home.turn(name, position)
+            edited.check_plan(CELLS["mednli"], ["mednli"], Choices(), tmp_path / f"{name} {position}")
+        edited.home.turn(name, DIALS[name].positions[0])
+    edited.check_plan(["baseline-copy", "tiny"], TASKS, Choices(limit=2), tmp_path / "another limit")
+    edited.check_plan(["baseline-copy", "tiny"], list(SCRIPTS), Choices("clue"), tmp_path / "other words")
+    # It was about every state, where the audit has a word on it too.
+    for state in ("fresh", "stale"):
+        both = {name.split()[0] for name in edited.seen if name.endswith(f"{state} for the plan and the audit")}
+        assert {"datasets", "prompt_sets", "generations", "scores"} <= both, state
+    planned = {name.rpartition(" ")[2] for name in edited.seen if name.startswith("planned ")}
+    assert planned == {"fresh", "stale", "missing", "follows", "blocked"}
+
+
 def reasons(edited: Edited) -> dict[LakeKey | None, str]:
     """Why the audit calls tables stale."""
     report = audit_with_event_log(edited.home.lake, edited.home.settings, None)
@@ -475,8 +505,6 @@ def test_after_random_edits_the_stale_tables_are_those_of_first_principles(evalu
     # The same sequences each time, until another release of Hypothesis draws others.
     assert len({name.split()[0] for name in seen if " stale by " in name}) >= 4
     assert len({name.split()[0] for name in seen if "made again with the same rows" in name}) >= 3
-    planned = {name.rpartition(" ")[2] for name in seen if name.startswith("planned ")}
-    assert planned == {"fresh", "stale", "missing", "follows", "blocked"}
 
 
 @pytest.mark.slow
