@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -37,15 +40,49 @@ def prepare_instance(settings: Settings) -> None:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The instance of MEDEVAL_HOME; close it, or use it as a context."""
+    """The instance of MEDEVAL_HOME; close it, or use it as a context. BadInput where its databases cannot be opened."""
+    from sqlalchemy.exc import DBAPIError
+
     prepare_instance(settings)
     # Two processes that make Dagster's databases at the same moment spoil them.
     with alone(settings.dagster):
-        instance = dg.DagsterInstance.get()
-        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
-            if storage is not None:
-                storage.alembic_version()
+        try:
+            instance = dg.DagsterInstance.get()
+            for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+                if storage is not None:
+                    storage.alembic_version()
+        except DBAPIError as error:
+            what = f"Dagster's databases cannot be opened ({error.orig})"
+            remedy = "Check that there is space, the folder and its permissions."
+            raise BadInput([Problem(str(settings.dagster), what, remedy)]) from error
     return instance
+
+
+@contextlib.contextmanager
+def open_instance_to_read(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance of MEDEVAL_HOME as it is now; where nothing can be written there, a copy of it.
+
+    SQLite reads no database beside which it cannot write.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            instance = open_instance(settings)
+        except BadInput:
+            copy = replace(settings, home=Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            with contextlib.suppress(OSError):
+                _copy_databases(settings.dagster, copy.dagster)
+            if not (copy.dagster / "dagster.yaml").is_file():
+                raise
+            instance = open_instance(copy)
+        yield stack.enter_context(instance)
+
+
+def _copy_databases(source: Path, target: Path) -> None:
+    databases = [*source.glob("*/*.db*"), *source.glob("*/*/index.db*")]
+    for path in (*databases, source / "dagster.yaml"):
+        copied = target / path.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copied)
 
 
 @contextlib.contextmanager

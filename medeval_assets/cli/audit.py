@@ -80,13 +80,13 @@ def audit_lake(
 def _audited(settings: Settings, *, full: bool) -> AuditReport:
     """The audit; with the event log where there is a Dagster instance, for none is made to look into it."""
     from medeval_assets.event_log import audit_with_event_log
-    from medeval_assets.instance import open_instance
+    from medeval_assets.instance import open_instance_to_read
 
     lake, has_instance = Lake.of(settings), (settings.dagster / "dagster.yaml").is_file()
     columns = (TextColumn("files read"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars,
-        open_instance(settings) if has_instance else contextlib.nullcontext() as instance,
+        open_instance_to_read(settings) if has_instance else contextlib.nullcontext() as instance,
     ):
         bar = bars.add_task("files", total=None)
 

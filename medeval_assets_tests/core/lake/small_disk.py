@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = resource.getpagesize()
-_SIZE = 4 << 20
-_FILES = 1000
 
 
 @contextmanager
@@ -92,8 +90,8 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[SmallDisk]:
-    """An empty one, mounted at the folder if that may be."""
+def small_disk(folder: Path, megabytes: int = 4, names: int = 1000) -> Iterator[SmallDisk]:
+    """An empty one for so many files, folders and links, mounted at the folder if that may be."""
     folder.mkdir()
-    with _mounted(folder, f"size={_SIZE},nr_inodes={_FILES}") as mounted:
+    with _mounted(folder, f"size={megabytes}m,nr_inodes={names}") as mounted:
         yield SmallDisk(folder, mounted)
