@@ -106,6 +106,8 @@ class Edited:
         verdicts = {file.place.key: file.verdict for file in report.files if file.place.kind == "current"}
         assert {key for key, verdict in verdicts.items() if verdict is Verdict.STALE} == stale
         assert set(verdicts) == set(self.ledger.made)
+        # A version in the archive is what it was made from then.
+        assert {file.place.kind for file in report.files if file.verdict is Verdict.STALE} <= {"current"}
         # Only what is made from many tables has them in an order that can be another one.
         assert all(
             file.reason
