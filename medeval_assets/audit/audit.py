@@ -253,6 +253,9 @@ class _Audit:
         )
         if file_sha256:
             self._now.seen[file.path] = Seen(file.size, file.stamp, file_sha256)
+        elif file.path in self._before.seen:
+            # It cannot be read now; that it was there stays known.
+            self._now.seen[file.path] = self._before.seen[file.path]
 
     # Files against each other
 

@@ -332,6 +332,25 @@ def test_a_table_that_was_removed_had_taken_the_place_of_one_that_was_recorded(
     assert list(found(small, tmp_path / "other notes.parquet")) == [below(small, DATASET)]
 
 
+def test_a_file_that_could_not_be_read_for_a_while_is_missed_all_the_same(tmp_path: Path) -> None:
+    small, notes = every_kind(tmp_path / "lake"), tmp_path / "notes.parquet"
+    path = archive(small, DATASET)[1]
+    file = small.root / path
+    content = file.read_bytes()
+
+    def told() -> dict[str, str]:
+        return {one.path: one.verdict.value for one in audit(small.lake, remembered=notes).wrong}
+
+    assert told() == {}
+    file.unlink()
+    file.symlink_to(tmp_path / "elsewhere")
+    assert told() == {path: "unreadable"}
+    file.unlink()
+    assert told() == {path: "missing"}
+    file.write_bytes(content)
+    assert told() == {}
+
+
 @pytest.mark.parametrize("who", ["another lake of this process", "another process"])
 def test_what_others_wrote_is_seen_at_once(
     small: SmallLake, lake_url: str, who: str, children: Children, tmp_path: Path
