@@ -18,27 +18,33 @@ from medeval_assets.instance import missing_partitions
 from medeval_assets.partitions import EVALUATION_JOB, MODELS, model_run_request
 from medeval_assets.resources import Home, all_models
 
+
+def _with_own_checks(*assets: str) -> dg.AssetSelection:
+    """The assets with the checks of what is made. What is out of date is asked of all tables, by the audit alone."""
+    return dg.AssetSelection.assets(*assets) - dg.AssetSelection.checks(up_to_date)
+
+
 evaluate_model = dg.define_asset_job(
     EVALUATION_JOB,
-    selection=["generations", "scores", "metric_tables"],
+    selection=_with_own_checks("generations", "scores", "metric_tables"),
     description="One model on a range of tasks: loads it once, answers, scores.",
 )
 
 prepare_tasks = dg.define_asset_job(
     "prepare_tasks",
-    selection=["datasets", "prompt_sets"],
+    selection=_with_own_checks("datasets", "prompt_sets"),
     description="Datasets and prompt sets of a range of tasks.",
 )
 
 check_repeats = dg.define_asset_job(
     "check_repeats",
-    selection=["repeat_checks"],
+    selection=_with_own_checks("repeat_checks"),
     description="Ask a model some of its prompts again: the noise floor under every difference.",
 )
 
 refresh_reports = dg.define_asset_job(
     "refresh_reports",
-    selection=["leaderboard", "comparisons"],
+    selection=_with_own_checks("leaderboard", "comparisons"),
     description="The leaderboard and the comparisons over all cells there are.",
 )
 
