@@ -7,7 +7,7 @@ HOME_DIR := $(or $(MEDEVAL_HOME),.medeval)
 # This release has a CPU build where one is offered; any torch that transformers takes will do.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo ui test lint format types unit test-browser test-lineage test-kill test-umls test-vllm bench bench-generation bench-asset bench-statistics bench-reports bench-reevaluation bench-lineage bench-vllm clean
+.PHONY: help demo ui test lint format types unit test-browser test-slow test-umls test-vllm bench bench-generation bench-asset bench-statistics bench-reports bench-reevaluation bench-lineage bench-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,16 +55,13 @@ unit: $(VENV)/test.stamp ## The tests
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
 
-test-lineage: $(VENV)/test.stamp ## Tampering, killed writes, full disks, buckets, staleness: the long suites of the lake
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow medeval_assets_tests/core medeval_assets_tests/graph
-
-test-kill: $(VENV)/test.stamp ## Sixty killed evaluations: nothing is lost, nothing is done twice
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow medeval_assets_tests/e2e/test_kill.py
+test-slow: $(VENV)/test.stamp ## Whole evaluations, every command, and thousands of kills, edits and damaged files
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
 
 # scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
 .umls/umls.stamp: pyproject.toml
 	$(PYTHON) -m venv .umls
-	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "evaluate>=0.4.6" "pyarrow<26" "pytest>=8.4" "pytest-timeout>=2.4" tokenizers
+	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "evaluate>=0.4.6" "pyarrow<26" "pytest>=8.4" "pytest-timeout>=2.4" "hypothesis>=6.140" tokenizers
 	.umls/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

@@ -90,9 +90,12 @@ def write_catalog(lake: Lake, path: Path) -> list[str]:
         with _told(where, unwritten, "Check the folder and its permissions."):
             database = duckdb.connect(draft)
         with database:
+            # Nothing is written before the end, so that it is clear whose fault an error is.
+            database.begin()
             with _told("the lake", "its tables cannot be read", "Ask `medeval audit` which."):
                 views = _add_views(database, lake)
             with _told(where, unwritten, "Free some space and try again."):
+                database.commit()
                 database.execute("CHECKPOINT")
         with _told(where, unwritten, "Check the folder and its permissions."):
             draft.replace(path)

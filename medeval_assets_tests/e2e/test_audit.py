@@ -12,6 +12,8 @@ import pytest
 from medeval_assets.lake.lake import Lake
 from medeval_assets_tests.e2e.conftest import Medeval, Outcome
 
+pytestmark = pytest.mark.slow
+
 MODEL = "baseline-majority"
 TABLES = 7  # dataset, prompt set, generations, scores, metric table, leaderboard, comparisons
 

@@ -15,6 +15,8 @@ from medeval_assets.tasks import all_tasks
 from medeval_assets_tests.e2e.conftest import DEMO_MODEL, Medeval
 from medeval_assets_tests.real_data import SHARED_DATA, needs_real_data
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "zyxomeride"
 """A word that stands nowhere else: where it shows, an answer's text was quoted."""
 
@@ -290,7 +292,7 @@ def test_a_home_that_cannot_be_written_to_is_told_in_one_message(
     ("taken", "table"),
     [("lake", "datasets × mednli"), ("lake/datasets", "datasets × mednli"), ("lake/leaderboard", "leaderboard")],
 )
-def test_a_lake_that_cannot_be_written_to_is_a_problem_of_the_evaluation(
+def test_a_lake_with_a_file_in_place_of_a_folder_is_a_problem_of_the_evaluation(
     medeval: Medeval, tiny_model: str, home: Path, taken: str, table: str
 ) -> None:
     blocked = home / taken
@@ -302,8 +304,8 @@ def test_a_lake_that_cannot_be_written_to_is_a_problem_of_the_evaluation(
     assert outcome.returncode == 1
     result = json.loads(outcome.stdout)
     assert result["rows"] == []
-    assert f"{table}: it could not be written" in result["problems"][0]
-    assert "Check the lake's folder" in outcome.stderr
+    assert f"{table}: it cannot be read (Not a directory)" in result["problems"][0]
+    assert f"Check {home / 'lake'} and its permissions" in outcome.stderr
     assert blocked.read_text(encoding="utf-8") == "in the way"
 
 

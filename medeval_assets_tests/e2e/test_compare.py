@@ -8,6 +8,8 @@ import pytest
 
 from medeval_assets_tests.e2e.conftest import Medeval
 
+pytestmark = pytest.mark.slow
+
 
 def test_two_models_are_compared_on_what_both_answered(medeval: Medeval) -> None:
     pair = ("baseline-majority", "baseline-copy")

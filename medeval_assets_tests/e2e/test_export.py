@@ -18,6 +18,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from medeval_assets.lake.lake import Lake
 from medeval_assets_tests.e2e.conftest import BIN, Medeval, Outcome, environment
 
+pytestmark = pytest.mark.slow
+
 MODEL, REAL, MADE_UP = "baseline-majority", "mednli", "medqa"
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "evaluation_results.schema.json"
 SECRET = "zyxomeride"

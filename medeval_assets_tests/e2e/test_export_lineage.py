@@ -16,6 +16,8 @@ from medeval_assets_tests.e2e.conftest import BIN, Medeval, environment
 from medeval_assets_tests.lineage_receiver import Answer, Receiver, every_third, receiving
 from medeval_assets_tests.openlineage_schemas import Validator, client_schemas
 
+pytestmark = pytest.mark.slow
+
 MODELS, TASKS = ("baseline-majority", "baseline-copy"), ("mednli", "meqsum")
 KEY = "k3y-0f-the-receiver"
 

@@ -12,6 +12,8 @@ from medeval_assets.metrics.metric import CLUE, CORRECTED
 from medeval_assets.tasks import all_tasks
 from medeval_assets_tests.e2e.conftest import DEMO_MODEL, Medeval, Outcome
 
+pytestmark = pytest.mark.slow
+
 SECRET = "zyxomeride"
 """A word that stands nowhere else: where it shows, an answer's text was quoted."""
 

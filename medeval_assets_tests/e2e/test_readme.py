@@ -11,6 +11,8 @@ import pytest
 
 from medeval_assets_tests.e2e.conftest import environment
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -20,8 +20,10 @@ from medeval_assets.lake.lake import Lake
 from medeval_assets.settings import Settings
 from medeval_assets_tests.e2e.conftest import BIN, Medeval, environment
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("meqsum", "problem_summary")
-EVALUATE = ("evaluate", "-m", "tiny", "-t", TASKS[0], "-t", TASKS[1])
+EVALUATE = ("evaluate", "-m", "tiny", "-t", TASKS[0], "-t", TASKS[1], "--limit", "10")
 ASSETS = ("generations", "scores", "metric_tables")
 
 # The installed command with batches so small that many are left when the first one is kept.

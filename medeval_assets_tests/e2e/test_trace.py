@@ -10,6 +10,8 @@ import pytest
 
 from medeval_assets_tests.e2e.conftest import DEMO_MODEL, Medeval, Outcome
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("mednli", "pubmedqa")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,11 @@ class SmallPlatform:
     @property
     def lake(self) -> Lake:
         return Lake(self.settings.lake)
+
+    def copied(self, home: Path) -> SmallPlatform:
+        """A copy of it in another home, which may be there already and is empty then."""
+        shutil.copytree(self.settings.home, home, dirs_exist_ok=True)
+        return SmallPlatform(Settings(home=home, sources=home / "sources"), self.checkpoint, dict(self._entries))
 
     def add_model(self, key: str, **fields: Any) -> Path:
         """Write the checkpoint with weights of its own, enter it into `<home>/models.yaml`, and return its folder."""
@@ -116,6 +123,19 @@ class SmallPlatform:
                 assert record is not None, (asset, model, task)
                 made[model, task] = record.run_id
         return made
+
+
+@contextmanager
+def new_platform(home: Path, checkpoint: Path) -> Iterator[SmallPlatform]:
+    """An empty platform; the environment and the engine of this process are as before when the block ends."""
+    before = dict(os.environ)
+    home.mkdir()
+    try:
+        yield SmallPlatform(Settings(home=home, sources=home / "sources"), checkpoint)
+    finally:
+        LOADED_ENGINES.close()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def loads() -> dict[str, int]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import medeval_assets.cli.audit  # noqa: F401 - adds the command
 from medeval_assets.cli.app import app
 from medeval_assets.engines.cell import cell_of
 from medeval_assets.engines.generations import Generation
-from medeval_assets.engines.loaded_engines import LOADED_ENGINES
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.evaluation import evaluate
 from medeval_assets.instance import open_instance
@@ -26,10 +23,11 @@ from medeval_assets.lake.key import LakeKey
 from medeval_assets.partitions import grid_key, model_run_request, task_range_tags
 from medeval_assets.progress import LoggedProgress
 from medeval_assets.resources import all_models
-from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
 from medeval_assets_tests.graph.dagster_ui import Check, dagster_ui
-from medeval_assets_tests.graph.small_platform import SmallPlatform, make_roomy_checkpoint
+from medeval_assets_tests.graph.small_platform import SmallPlatform, new_platform
+
+pytestmark = pytest.mark.slow
 
 MODELS = ("m1", "baseline-majority")
 TASKS = ("medmcqa", "medqa")  # neighbours, so that they share their runs
@@ -52,16 +50,9 @@ def write_medqa(platform: SmallPlatform, wording: str, separators: tuple[str, st
 
 
 @pytest.fixture(scope="module")
-def evaluated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with a model and the baseline it is compared with, on two tasks and the model asked again; audited."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "environ", dict(os.environ))
-        folder = tmp_path_factory.mktemp("evaluated")
-        home = folder / "home"
-        home.mkdir()
-        platform = SmallPlatform(
-            Settings(home=home, sources=home / "sources"), make_roomy_checkpoint(folder / "checkpoint", seed=0)
-        )
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
+    """A model and the baseline it is compared with, on two tasks and the model asked again; audited."""
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
         write_medqa(platform, "Which is")
         platform.add_model("m1", base="baseline-majority")
         known = all_models(platform.settings)
@@ -75,17 +66,13 @@ def evaluated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             audit=True,
         )
         assert outcome.problems == []
-        LOADED_ENGINES.close()
-        yield home
+        return platform
 
 
 @pytest.fixture
-def evaluated(platform: SmallPlatform, evaluated_home: Path) -> SmallPlatform:
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
     """A copy of it."""
-    home = platform.settings.home
-    home.rmdir()
-    shutil.copytree(evaluated_home, home)
-    return replace(platform, settings=Settings(home=home, sources=home / "sources"))
+    return evaluated_once.copied(platform.settings.home)
 
 
 @pytest.fixture
@@ -209,7 +196,6 @@ def test_plan_audit_ui_and_assets_agree_on_what_is_stale(
     assert all_agree(evaluated, instance) == {"prompt_sets", "scores", "leaderboard"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "assets"),
     [

@@ -15,6 +15,8 @@ from medeval_assets.partitions import grid_key
 from medeval_assets.resources import all_models
 from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, loads_logged, materialized, scale_weights
 
+pytestmark = pytest.mark.slow
+
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 

@@ -14,7 +14,9 @@ from medeval_assets.catalog.task_spec import Decoding
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.tasks import all_tasks
-from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, scale_weights
+from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, new_platform, scale_weights
+
+pytestmark = pytest.mark.slow
 
 MODELS, TASKS = ["m1", "m2"], ["medqa", "pubmedqa"]
 LIMIT = 3
@@ -52,15 +54,22 @@ def cost(platform: SmallPlatform, models: list[str], tasks: list[str], limit: in
     return {cell: count for cell, count in counts.items() if count}
 
 
-@pytest.fixture
-def evaluated(platform: SmallPlatform) -> SmallPlatform:
+@pytest.fixture(scope="module")
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
     """Two models on two tasks, everything answered."""
-    platform.write_source("medqa", "test.jsonl", questions(8))
-    for model in MODELS:
-        platform.add_model(model)
-    first = cost(platform, MODELS, TASKS)
-    assert first == {f"{model} {task}": LIMIT for model in MODELS for task in TASKS}
-    return platform
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        platform.write_source("medqa", "test.jsonl", questions(8))
+        for model in MODELS:
+            platform.add_model(model)
+        first = cost(platform, MODELS, TASKS)
+        assert first == {f"{model} {task}": LIMIT for model in MODELS for task in TASKS}
+        return platform
+
+
+@pytest.fixture
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
+    """A copy of it."""
+    return evaluated_once.copied(platform.settings.home)
 
 
 def rewritten(path: Path, old: str, new: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
-from medeval_assets_tests.graph.small_platform import SmallPlatform
+from medeval_assets_tests.graph.small_platform import SmallPlatform, new_platform
 from medeval_assets_tests.graph.test_privacy import MARKER, holding, nli_rows, write_nli
 from medeval_assets_tests.graph.test_purge import medeval, texts_of_tables
 
@@ -18,20 +18,27 @@ TEXTS = {"datasets", "prompt_sets", "generations"}
 """The tables that hold texts of examples."""
 
 
-@pytest.fixture
-def evaluated(platform: SmallPlatform) -> SmallPlatform:
+@pytest.fixture(scope="module")
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
     """A model whose answers quote credentialed text, on data of which there are two versions."""
-    folder = platform.settings.external / MODEL
-    folder.mkdir(parents=True)
     answers = [{"example_id": f"pair-{n}", "text": f"entailment, for {MARKER}"} for n in range(6)]
-    (folder / "mednli.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
-    for count in (5, 6):
-        write_nli(platform, [json.dumps(row) for row in nli_rows()[:count]])
-        assert platform.evaluate([MODEL], ["mednli"], limit=None).problems == []
-    for asset in TEXTS:
-        key = LakeKey(asset, MODEL if asset == "generations" else "", "mednli")
-        assert MARKER in json.dumps(platform.lake.rows(key))
-    return platform
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        folder = platform.settings.external / MODEL
+        folder.mkdir(parents=True)
+        (folder / "mednli.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+        for count in (5, 6):
+            write_nli(platform, [json.dumps(row) for row in nli_rows()[:count]])
+            assert platform.evaluate([MODEL], ["mednli"], limit=None).problems == []
+        for asset in TEXTS:
+            key = LakeKey(asset, MODEL if asset == "generations" else "", "mednli")
+            assert MARKER in json.dumps(platform.lake.rows(key))
+        return platform
+
+
+@pytest.fixture
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
+    """A copy of it."""
+    return evaluated_once.copied(platform.settings.home)
 
 
 def test_what_is_told_of_credentialed_data_never_quotes_them(evaluated: SmallPlatform, tmp_path: Path) -> None:

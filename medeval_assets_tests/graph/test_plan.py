@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +20,8 @@ from medeval_assets.plan.plan import CellPlan, Plan
 from medeval_assets.plan.planning import make_plan
 from medeval_assets.progress import LoggedProgress
 from medeval_assets.resources import all_models
-from medeval_assets.settings import Settings
 from medeval_assets.tasks import all_tasks
-from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, make_roomy_checkpoint
+from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, new_platform
 
 MODELS = ["m1", "m2", "baseline-random"]
 TASKS = ["medqa", "pubmedqa"]  # neighbours, so that they share their runs
@@ -101,30 +99,23 @@ class Evaluated:
 
 
 @pytest.fixture(scope="module")
-def evaluated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with home and sources: two models and a baseline, evaluated on a few prompts of two tasks."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    (folder / "home").mkdir()
-    settings = Settings(home=folder / "home", sources=folder / "home" / "sources")
-    platform = SmallPlatform(settings, make_roomy_checkpoint(folder / "checkpoint", seed=0))
-    platform.add_model("m1")
-    platform.add_model("m2", role="biomedical", base="m1")
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
+    """Two models and a baseline, evaluated on a few prompts of two tasks."""
     questions = [
         {"question": f"Which is {n}?", "options": {"A": "0", "B": "1"}, "answer_idx": "AB"[n % 2]} for n in range(12)
     ]
-    platform.write_source("medqa", "test.jsonl", "\n".join(map(json.dumps, questions)))
-    assert Evaluated(platform).evaluate() == []
-    LOADED_ENGINES.close()
-    return folder / "home"
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        platform.add_model("m1")
+        platform.add_model("m2", role="biomedical", base="m1")
+        platform.write_source("medqa", "test.jsonl", "\n".join(map(json.dumps, questions)))
+        assert Evaluated(platform).evaluate() == []
+        return platform
 
 
 @pytest.fixture
-def evaluated(platform: SmallPlatform, evaluated_home: Path) -> Evaluated:
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> Evaluated:
     """A copy of it."""
-    home = platform.settings.home
-    home.rmdir()
-    shutil.copytree(evaluated_home, home)
-    return Evaluated(replace(platform, settings=Settings(home=home, sources=home / "sources")))
+    return Evaluated(evaluated_once.copied(platform.settings.home))
 
 
 def states(plan: Plan) -> dict[LakeKey, str]:

@@ -133,7 +133,7 @@ def assert_private(platform: SmallPlatform, done: subprocess.CompletedProcess[st
     assert holding(platform.settings.dagster, "prepare_tasks")[0]
     found, looked = holding(platform.settings.dagster, MARKER)
     assert (found, looked > 100) == (set(), True)
-    elsewhere = {path.name for path in home.iterdir()} - {"lake"}
+    elsewhere = {path.name for path in home.iterdir()} - {"lake", "sources"}
     assert {name for name in elsewhere if (home / name).is_dir() and holding(home / name, MARKER)[0]} == set()
     assert not [name for name in elsewhere if (home / name).is_file() and MARKER.encode() in (home / name).read_bytes()]
 

@@ -24,8 +24,7 @@ from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.tables import TABLES
 from medeval_assets.retention.purge import QUOTING
-from medeval_assets.settings import Settings
-from medeval_assets_tests.graph.small_platform import SmallPlatform
+from medeval_assets_tests.graph.small_platform import SmallPlatform, new_platform
 from medeval_assets_tests.graph.test_privacy import MARKER, holding, nli_rows, write_nli
 
 TASKS = ("mednli", "medqa")
@@ -62,26 +61,31 @@ def medeval(platform: SmallPlatform, *arguments: str, answer: str = "") -> tuple
     return done.exit_code, done.output + done.stderr
 
 
-@pytest.fixture
-def evaluated(roomy_checkpoint: Path, platform: SmallPlatform) -> SmallPlatform:
+@pytest.fixture(scope="module")
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
     """Two models, one of them with answers from elsewhere, on two tasks; mednli's real data in two versions."""
-    home = platform.settings.home
-    platform = SmallPlatform(Settings(home=home, sources=home / "sources"), roomy_checkpoint)
-    platform.add_model("m1")
     rows = nli_rows()
-    write_nli(platform, [json.dumps(row) for row in rows[:5]])
-    assert platform.evaluate(["m1"], TASKS).problems == []
-    write_nli(platform, [json.dumps(row) for row in rows])
-    folder = platform.settings.external / "elsewhere"
-    folder.mkdir(parents=True)
     answers = [{"example_id": f"pair-{n}", "text": f"entailment, for {MARKER}"} for n in range(6)]
-    (folder / "mednli.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
-    assert platform.evaluate(["m1", "elsewhere"], TASKS[:1], limit=None).problems == []
-    # A model of random weights quotes nothing: another one's journal does.
-    journal = Journal(platform.settings.journal, {"model": "talkative"})
-    journal.write("mednli", Entry({"0": Answer(MARKER, "stop", 1)}))
-    journal.close()
-    return platform
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        platform.add_model("m1")
+        write_nli(platform, [json.dumps(row) for row in rows[:5]])
+        assert platform.evaluate(["m1"], TASKS).problems == []
+        write_nli(platform, [json.dumps(row) for row in rows])
+        folder = platform.settings.external / "elsewhere"
+        folder.mkdir(parents=True)
+        (folder / "mednli.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+        assert platform.evaluate(["m1", "elsewhere"], TASKS[:1], limit=None).problems == []
+        # A model of random weights quotes nothing: another one's journal does.
+        journal = Journal(platform.settings.journal, {"model": "talkative"})
+        journal.write("mednli", Entry({"0": Answer(MARKER, "stop", 1)}))
+        journal.close()
+        return platform
+
+
+@pytest.fixture
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
+    """A copy of it."""
+    return evaluated_once.copied(platform.settings.home)
 
 
 def test_nothing_of_the_texts_stays_and_every_number_does(evaluated: SmallPlatform) -> None:

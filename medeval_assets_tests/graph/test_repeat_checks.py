@@ -13,6 +13,8 @@ from medeval_assets.progress import LoggedProgress
 from medeval_assets.resources import all_models
 from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, materialized
 
+pytestmark = pytest.mark.slow
+
 TASKS = ["mednli", "medqa"]
 
 

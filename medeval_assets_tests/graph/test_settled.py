@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,23 +13,30 @@ from medeval_assets.instance import open_instance
 from medeval_assets.partitions import grid_key
 from medeval_assets.progress import LoggedProgress
 from medeval_assets.resources import all_models
-from medeval_assets_tests.graph.small_platform import SmallPlatform
+from medeval_assets_tests.graph.small_platform import SmallPlatform, new_platform
 
 MODELS = ["m1", "baseline-majority"]
 # Neighbours, so that both are one run where both have to be run.
 TASKS = ["mednli", "meqsum"]
 
 
-@pytest.fixture
-def evaluated(platform: SmallPlatform) -> SmallPlatform:
+@pytest.fixture(scope="module")
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
     rows = [
         {"pairID": f"p{n}", "sentence1": f"Patient {n} is well.", "sentence2": "He is ill.", "gold_label": label}
         for n, label in enumerate(("neutral", "entailment", "contradiction") * 2)
     ]
-    platform.write_source("mednli", "mli_test_v1.jsonl", "\n".join(map(json.dumps, rows)))
-    platform.add_model("m1")
-    assert platform.evaluate(MODELS, TASKS).problems == []
-    return platform
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        platform.write_source("mednli", "mli_test_v1.jsonl", "\n".join(map(json.dumps, rows)))
+        platform.add_model("m1")
+        assert platform.evaluate(MODELS, TASKS).problems == []
+        return platform
+
+
+@pytest.fixture
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
+    """A copy of it."""
+    return evaluated_once.copied(platform.settings.home)
 
 
 def runs(platform: SmallPlatform) -> list[tuple[str, str]]:

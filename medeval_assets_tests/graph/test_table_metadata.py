@@ -15,17 +15,24 @@ from medeval_assets.instance import open_instance
 from medeval_assets.lake.key import LakeKey
 from medeval_assets.lake.tables import TABLES, arrow_schema
 from medeval_assets.partitions import lake_key
-from medeval_assets_tests.graph.small_platform import SmallPlatform
+from medeval_assets_tests.graph.small_platform import SmallPlatform, new_platform
 
 MODEL = "baseline-majority"
 TASKS = ["medqa", "mednli"]
 BY_CELL = ["generations", "scores", "metric_tables"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def platform(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
+    """A small evaluation, which no test changes."""
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as made:
+        assert made.evaluate([MODEL], TASKS).problems == []
+        return made
+
+
+@pytest.fixture(scope="module")
 def told(platform: SmallPlatform) -> dict[LakeKey, dict[str, Any]]:
-    """The metadata of the latest materialization of every table of a small evaluation."""
-    assert platform.evaluate([MODEL], TASKS).problems == []
+    """The metadata of the latest materialization of every table."""
     found: dict[LakeKey, dict[str, Any]] = {}
     with open_instance(platform.settings) as instance:
         for asset in TABLES:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ from medeval_assets.tasks import all_tasks
 from medeval_assets.trace.chain import Link, chain_of, command_of
 from medeval_assets.trace.example import ExampleTrace, example_trace
 from medeval_assets.trace.replay import Replayed, replay
-from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, scale_weights
+from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, new_platform, scale_weights
 from medeval_assets_tests.graph.test_privacy import nli_rows, write_nli
 
 MODELS = ("m1", "baseline-majority", "elsewhere")
@@ -34,30 +31,24 @@ ASSETS = ["generations", "scores", "metric_tables"]
 
 
 @pytest.fixture(scope="module")
-def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
+def evaluated_once(roomy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallPlatform:
     """A loaded model, a baseline and answers from elsewhere: options, free text, documents; one task on real files."""
-    before = dict(os.environ)
-    home = tmp_path_factory.mktemp("evaluated") / "home"
-    home.mkdir()
-    platform = SmallPlatform(Settings(home=home, sources=home / "sources"), roomy_checkpoint)
-    platform.add_model("m1")
-    write_nli(platform, [json.dumps(row) for row in nli_rows()])
-    folder = platform.settings.external / "elsewhere"
-    folder.mkdir(parents=True)
-    answers = [json.dumps({"example_id": f"pair-{n}", "text": "entailment"}) for n in range(6)]
-    (folder / "mednli.jsonl").write_text("\n".join(answers))
-    assert platform.evaluate(["m1"], TASKS).problems == []
-    assert platform.evaluate(["baseline-majority", "elsewhere"], TASKS[:1]).problems == []
-    yield platform
-    os.environ.clear()
-    os.environ.update(before)
+    with new_platform(tmp_path_factory.mktemp("evaluated") / "home", roomy_checkpoint) as platform:
+        platform.add_model("m1")
+        write_nli(platform, [json.dumps(row) for row in nli_rows()])
+        folder = platform.settings.external / "elsewhere"
+        folder.mkdir(parents=True)
+        answers = [json.dumps({"example_id": f"pair-{n}", "text": "entailment"}) for n in range(6)]
+        (folder / "mednli.jsonl").write_text("\n".join(answers))
+        assert platform.evaluate(["m1"], TASKS).problems == []
+        assert platform.evaluate(["baseline-majority", "elsewhere"], TASKS[:1]).problems == []
+        return platform
 
 
 @pytest.fixture
-def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform, tmp_path: Path) -> SmallPlatform:
+def evaluated(evaluated_once: SmallPlatform, platform: SmallPlatform) -> SmallPlatform:
     """A copy of it, which a test may change."""
-    home = Path(shutil.copytree(evaluated_once.settings.home, tmp_path / "copy"))
-    return dataclasses.replace(platform, settings=Settings(home=home, sources=home / "sources"))
+    return evaluated_once.copied(platform.settings.home)
 
 
 def chain(platform: SmallPlatform, model: str = "m1", task: str = "mednli") -> Link:

@@ -18,6 +18,8 @@ from medeval_assets.resources import all_models
 from medeval_assets.tasks import all_tasks
 from medeval_assets_tests.graph.small_platform import SmallPlatform, loads, loads_logged, materialized
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("neutral", "entailment", "contradiction", "entailment", "neutral", "entailment", "entailment", "neutral")
 BASELINES = ["baseline-majority", "baseline-random", "baseline-copy"]
 

@@ -70,7 +70,7 @@ def test_what_was_written_is_read_to_the_last_bit(tmp_path: Path) -> None:
     logprobs=st.lists(st.floats(allow_nan=False)),
     reason=st.text(max_size=20),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_and_any_number_come_back(text: str, logprobs: list[float], reason: str) -> None:
     answer = Answer(text, "stop", 4, tuple(logprobs), reason, (1, 2))
     with tempfile.TemporaryDirectory() as folder:

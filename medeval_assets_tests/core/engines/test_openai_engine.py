@@ -770,7 +770,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(content=JSON)
 def test_whatever_json_comes_is_an_answer_or_none(model: TinyModel, content: Any) -> None:
     """Nothing in it reaches the caller as an error of another kind."""

@@ -122,6 +122,7 @@ CARDS = {
     "our model without results": f"---\nmodel-index:\n  - name: biomed\n    note: x\n{HEAD}---\n{BODY}",
     "our model with an empty list": f"---\nmodel-index:\n- results: «[]»\n  name: biomed\n{HEAD}---\n{BODY}",
     "our model with results of others": f"---\n{OTHERS.replace('name: theirs', 'name: biomed')}---\n{BODY}",
+    "a note of lines": "---\nmodel-index:\n- name: a\n  results: []\n  note: |\n    One.\n\nx: 1\n---\n",
     "indented lists": f"---\nmodel-index:\n    -   name: biomed\n        results:\n            -   {RESULT}\n---\n",
 }
 """Cards by what is odd about them. What stands between « and » says that there is nothing, and gives way."""
@@ -273,6 +274,13 @@ def test_values_that_were_measured_again_take_the_place_of_ours_alone(card: Path
     assert f"\n- name: late\n  results: [{RESULT}]\nlanguage: en" in card.read_text()
 
 
+def test_what_others_took_over_from_us_is_theirs(card: Path) -> None:
+    theirs = merged(card).replace("measured with medeval-assets", "measured by somebody")
+    card.write_text(theirs)
+    inserted(theirs, merged(card, cell("mednli", value(value=0.125))))
+    assert [one.metric_value for one in told_by(card)] == [0.625, 0.625, 0.125]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "left"),
     [
@@ -403,7 +411,7 @@ def test_any_metadata_that_are_written_in_lines_stay(
         ("bell: \x07", "cannot be read"),
         ("model-index:\nmodel-index: 3", "where its `model-index` should be"),
         ("model-index:\n- name: a\nmodel-index:", "more would change than was meant to"),
-        ("a: " + "[" * 600, "cannot be read"),
+        ("a: " + "[" * 600 + "]" * 600, "cannot be read"),
     ],
 )
 def test_a_card_that_cannot_be_changed_in_one_place_stays_as_it_is(card: Path, metadata: str, why: str) -> None:

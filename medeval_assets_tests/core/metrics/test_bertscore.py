@@ -328,7 +328,7 @@ def test_a_long_text_is_cut_without_changing_what_is_read(make: Callable[[Path],
     """The first part is made so short that the cut goes through words, letters and special tokens."""
     encoder = LoadedEncoder(Encoder("encoder", make(tmp_path / "encoder"), LAYER))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.lists(PIECE, max_size=30).map("".join),
         st.lists(PIECE, min_size=1, max_size=8).map("".join),

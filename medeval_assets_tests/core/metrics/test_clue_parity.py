@@ -129,7 +129,7 @@ FRAGMENTS = st.sampled_from(
 TEXTS = st.lists(FRAGMENTS | FRAGMENTS | FRAGMENTS | st.text(max_size=3), max_size=8).flatmap(
     lambda parts: st.sampled_from(["", " "]).map(lambda between: between.join(parts))
 )
-FEW = settings(max_examples=150, deadline=None)
+FEW = settings(max_examples=150)
 
 
 def clue(task: str, name: str) -> Metric:

@@ -32,7 +32,7 @@ def test_pairs(left: list[str], right: list[str], pairs: int) -> None:
     assert most_pairs(list(map(frozenset, left)), list(map(frozenset, right))) == pairs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SETS, SETS)
 def test_no_order_of_pairing_finds_more(left: list[frozenset[str]], right: list[frozenset[str]]) -> None:
     short, long = sorted((left, right), key=len)

@@ -31,7 +31,7 @@ def values(text: str, *references: str) -> list[float]:
     return [score.numerator for metric in ROUGE for score in metric.scores([response]) if score]
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(TEXT, st.lists(TEXT, min_size=1, max_size=3))
 @example("", [""])
 @example("", ["fever"])

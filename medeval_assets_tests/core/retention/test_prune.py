@@ -75,7 +75,7 @@ def test_damaged_versions_are_left_to_the_audit(lake: Lake) -> None:
 Step = tuple[int, list[int]]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(steps=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 3), max_size=2)), min_size=1, max_size=8))
 def test_no_chain_of_a_current_table_is_ever_broken(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
