@@ -37,7 +37,8 @@ def example_tree(trace: ExampleTrace) -> Tree:
     for name in ("inputs", "options", "targets"):
         if trace.row[name]:
             row.add(_named(name, trace.row[name]))
-    row.add(Text(f"documents: {len(trace.row['documents'])}")) if trace.row["documents"] else None
+    if trace.row["documents"]:
+        row.add(Text(f"documents: {len(trace.row['documents'])}"))
     messages = tree.add(Text("messages"))
     for message in trace.prompt["messages"]:
         messages.add(_named(str(message["role"]), message["content"]))
