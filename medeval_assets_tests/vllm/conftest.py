@@ -14,7 +14,7 @@ from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.generations import prepare
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES
 from medeval_assets.engines.model_under_test import ModelUnderTest
-from medeval_assets.engines.protocol import Request
+from medeval_assets.engines.protocol import Answer, Request
 from medeval_assets.engines.transformers_engine import TransformersEngine
 from medeval_assets.engines.vllm_engine import VllmEngine
 from medeval_assets.prompts.prompt_set import prompt_set
@@ -22,9 +22,23 @@ from medeval_assets.prompts.wording import wording_for
 from medeval_assets.settings import Settings, keep_libraries_at_home
 from medeval_assets.sources.dataset import read_dataset
 from medeval_assets.tasks import find_tasks
+from medeval_assets_tests.vllm.asking import answers_of, shortened
 
 DEMO = "smollm2-135m"
 CONTEXT = 2048
+
+HUNDRED = {
+    "nejm": 12,
+    "jama": 12,
+    "mednli": 15,
+    "pubmedqa": 12,
+    "medmcqa": 12,
+    "meqsum": 12,
+    "bc5cdr": 12,
+    "problem_summary": 11,
+    "longhealth_1": 2,
+}
+"""Prompts of 190 to 2,000 tokens, two thirds of them with options, some of which are longer than a token."""
 
 RequestsOf = Callable[[str, int], list[Request]]
 
@@ -89,3 +103,12 @@ def requests_of(model: ModelUnderTest, settings: Settings) -> RequestsOf:
         return [one.request for one in prepared if one.request is not None]
 
     return made
+
+
+@pytest.fixture(scope="session")
+def hundred(plain: TransformersEngine, requests_of: RequestsOf) -> list[tuple[Request, Answer]]:
+    """A hundred requests of nine tasks, for a few tokens each, and what transformers answers."""
+    asked = shortened([one for task, most in HUNDRED.items() for one in requests_of(task, most)], 12)
+    assert len(asked) == 100
+    answers = answers_of(plain, asked)
+    return [(one, answers[one.key]) for one in asked]

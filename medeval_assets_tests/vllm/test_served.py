@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from medeval_assets.engines.engine_setup import engine_setup
 from medeval_assets.engines.loaded_checkpoint import LoadedCheckpoint
 from medeval_assets.engines.loaded_engines import LOADED_ENGINES
 from medeval_assets.engines.openai_engine import OpenAiEngine
+from medeval_assets.engines.protocol import Answer, Request
 from medeval_assets.engines.respondent import Outcome, Questions
 from medeval_assets.engines.respondents import respondent_of
 from medeval_assets.engines.server import Patience
@@ -31,13 +32,11 @@ from medeval_assets.prompts.wording import wording_for
 from medeval_assets.settings import Settings
 from medeval_assets.sources.dataset import read_dataset
 from medeval_assets.tasks import find_tasks
-from medeval_assets_tests.vllm.conftest import CONTEXT, RequestsOf
+from medeval_assets_tests.vllm.asking import answers_of
+from medeval_assets_tests.vllm.conftest import CONTEXT
 from medeval_assets_tests.vllm.test_vllm_engine import (
-    HUNDRED,
-    answers_of,
     assert_same_answer,
     assert_same_scores,
-    shortened,
 )
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
@@ -117,13 +116,12 @@ def needs_of(served: Served) -> EngineNeeds:
 
 
 def test_a_hundred_prompts_of_mixed_length_get_the_same_tokens_and_likelihoods(
-    served: Served, plain: TransformersEngine, requests_of: RequestsOf
+    served: Served, plain: TransformersEngine, hundred: Sequence[tuple[Request, Answer]]
 ) -> None:
-    asked = shortened([one for name, most in HUNDRED.items() for one in requests_of(name, most)], 8)
-    assert len(asked) == 100
+    asked, right = [one for one, _ in hundred], {one.key: answer for one, answer in hundred}
     engine = OpenAiEngine.load(engine_setup("demo", served.checkpoint, "causal", needs_of(served)))
     assert engine.identity.versions["vllm"]
-    found, right = answers_of(engine, asked), answers_of(plain, asked)
+    found = answers_of(engine, asked)
     for one in asked:
         assert_same_answer(plain, one, found[one.key], right[one.key])
     assert_same_scores(asked, found, right)

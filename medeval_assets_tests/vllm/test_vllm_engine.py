@@ -10,40 +10,17 @@ import pytest
 import torch
 
 from medeval_assets.catalog.task_spec import Decoding
-from medeval_assets.engines.protocol import Answer, Engine, Key, Request
+from medeval_assets.engines.protocol import Answer, Key, Request
 from medeval_assets.engines.transformers_engine import TransformersEngine
 from medeval_assets.engines.vllm_engine import READ_AT_ONCE, VllmEngine
 from medeval_assets.errors import BadInput
+from medeval_assets_tests.vllm.asking import answers_of, shortened
 from medeval_assets_tests.vllm.conftest import CONTEXT, RequestsOf
 
 pytestmark = pytest.mark.vllm
 
-HUNDRED = {
-    "nejm": 12,
-    "jama": 12,
-    "mednli": 15,
-    "pubmedqa": 12,
-    "medmcqa": 12,
-    "meqsum": 12,
-    "bc5cdr": 12,
-    "problem_summary": 11,
-    "longhealth_1": 2,
-}
-"""Prompts of 190 to 2,000 tokens, two thirds of them with options, some of which are longer than a token."""
-
 TIE = 1e-4
 NEAR = 1e-3
-
-
-def answers_of(engine: Engine, requests: Sequence[Request]) -> dict[Key, Answer]:
-    """Every request is answered exactly once."""
-    found = [(asked.key, answer) for batch in engine.answer(requests) for asked, answer in batch]
-    assert sorted(key for key, _ in found) == sorted(one.key for one in requests)
-    return dict(found)
-
-
-def shortened(requests: Sequence[Request], most: int) -> list[Request]:
-    return [replace(one, decoding=replace(one.decoding, max_new_tokens=most)) for one in requests]
 
 
 def text_request(tokenizer: Any, text: str, most: int, stop: Sequence[str] = (), name: str = "a") -> Request:
@@ -84,12 +61,11 @@ def assert_same_scores(requests: Sequence[Request], ours: dict[Key, Answer], the
 
 
 def test_a_hundred_prompts_of_nine_tasks_in_one_call(
-    engine: VllmEngine, plain: TransformersEngine, requests_of: RequestsOf
+    engine: VllmEngine, plain: TransformersEngine, hundred: Sequence[tuple[Request, Answer]]
 ) -> None:
-    requests = shortened([one for task, most in HUNDRED.items() for one in requests_of(task, most)], 12)
-    assert len(requests) == 100
+    requests, theirs = [one for one, _ in hundred], {one.key: answer for one, answer in hundred}
     assert any(len(option) > 1 for one in requests for option in one.options)
-    ours, theirs = answers_of(engine, requests), answers_of(plain, requests)
+    ours = answers_of(engine, requests)
     for one in requests:
         assert_same_answer(plain, one, ours[one.key], theirs[one.key])
         assert ours[one.key].option_logprobs == () or one.options
