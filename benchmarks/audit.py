@@ -1,6 +1,6 @@
 """The audit of a big lake: time of a full one and of the next, which reads only what changed, and how both grow.
 
-Run: make bench-audit. Each size is measured on a lake of its own. A cell is three tables (answers, scores, metrics),
+Run: make bench-lineage. Each size is measured on a lake of its own. A cell is three tables (answers, scores, metrics),
 each current and in the archive; the datasets are there once a task. What was recorded as written is held in memory, as
 it is after an audit has read it; reading it from a new Dagster instance is measured apart, by the event.
 """

@@ -258,7 +258,7 @@ def _open_markdown(page: Page, key: str) -> None:
 
 def test_the_lineage_shows_every_asset(page: Page, demo: Settings) -> None:
     # Where a node gets less room, it shows its name and nothing else.
-    page.set_viewport_size({"width": 2600, "height": 1250})
+    page.set_viewport_size({"width": 2600, "height": 1500})
     unfolded = ",".join(f"global@global:{group}" for group in GROUPS)
     page.goto(f"/asset-groups?expanded={unfolded}")
 
