@@ -123,7 +123,8 @@ class EventLog:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # `read_table` would import pandas
+                table = file.read()
             about = json.loads(table.schema.metadata[_STAMP])
             columns = [table.column(name).to_pylist() for name in _COLUMNS]
             if about["instance"] != self._identity():

@@ -44,7 +44,8 @@ def remembered_in(path: Path, lake_url: str) -> Remembered:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # `read_table` would import pandas
+            table = file.read()
         about = json.loads(table.schema.metadata[_STAMP])
         columns = [table.column(name).to_pylist() for name in _COLUMNS]
         if about["lake"] != lake_url:

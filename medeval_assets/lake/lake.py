@@ -149,7 +149,7 @@ class Lake:
             with self._open(key) as file:
                 version = _version_in(pq.read_schema(file))
                 if version == table_version(key.asset):
-                    return _table_in(file, columns=None if columns is None else list(columns))
+                    return _table_in(file, None if columns is None else list(columns))
                 table = upgraded(key.asset, version, _table_in(file))
                 return table if columns is None else table.select(list(columns))
         except FileNotFoundError as error:
@@ -466,11 +466,13 @@ def record_in(file: Any) -> LineageRecord:
     return LineageRecord.model_validate_json((pq.read_schema(file).metadata or {})[FOOTER_KEY])
 
 
-def _table_in(file: Any, **how: Any) -> pa.Table:
+def _table_in(file: Any, columns: Sequence[str] | None = None, *, use_threads: bool = True) -> pa.Table:
     """The table in a Parquet file. Errors as of `record_in`, also where a page is not as it was written."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(file, page_checksum_verification=True, **how)
+    # Not `read_table`, which imports pandas.
+    table = pq.ParquetFile(file, page_checksum_verification=True).read(columns, use_threads=use_threads)
+    return table if columns is None else table.select(columns)
 
 
 def _version_in(schema: pa.Schema) -> int:
