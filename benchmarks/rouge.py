@@ -1,7 +1,7 @@
 """ROUGE-1, ROUGE-2 and ROUGE-L of answers, ours against `rouge-score`, on the same pairs in turn.
 
-Run: make bench-statistics. Each kind of pair: the median seconds of ours and of the peer, and their ratio; exits 1 where a
-value differs in any bit. Ours is what scoring calls: metric objects on responses, which make a score object
+Run: make bench-statistics. Each kind of pair: the median seconds of ours and of the peer, and their ratio; exits 1
+where a value differs in any bit. Ours is what scoring calls: metric objects on responses, which make a score object
 for each value. The peer takes long on long pairs and is timed on some of them, in proportion.
 
 The gain grows with the length of the texts. For short ones most of the time goes into making score objects.

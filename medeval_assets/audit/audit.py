@@ -104,7 +104,9 @@ class _Audit:
         self._before = Remembered() if remembered is None else remembered_in(remembered, lake.root)
         self._now = Remembered()
         self._read = 0
-        self._records: dict[str, LineageRecord | None] = {}
+        self._records: dict[str, LineageRecord] = {}  # path → what its footer says
+        self._parsed: dict[str, LineageRecord | None] = {}
+        self._created: dict[str, str] = {}  # hash of a file's bytes → when it was made
         self._found: dict[str, AuditedFile] = {}
         self._removals: dict[tuple[LakeKey, str], Removal] = {}
         self._archived: dict[LakeKey, set[str]] = defaultdict(set)
@@ -136,7 +138,7 @@ class _Audit:
             self._compare_with_log(expected, list(self._known.writes()))
         if self._today is not None:
             self._find_stale(self._today)
-        if self._path is not None:
+        if self._path is not None and self._now != self._before:
             remember(self._path, self._lake.root, self._now)
         files = sorted(self._found.values(), key=lambda file: file.path)
         return AuditReport(files, self._read, self._known is not None)
@@ -197,7 +199,7 @@ class _Audit:
     # Files by themselves
 
     def _judge_table(self, file: LakeFile, place: Place, facts: FileFacts) -> None:
-        record = self._record(facts.record)
+        record = self._parse(facts.record)
         archived = self._archived[place.key] if place.key is not None else set()
         if place.kind == "current" and place.key is not None and facts.file_sha256 not in archived:
             # It may have been written, archive first, after the archive was listed.
@@ -208,6 +210,9 @@ class _Audit:
         self._keep(file, place, judged, facts.file_sha256, facts.content_sha256)
         if facts.file_sha256:
             self._now.facts[facts.file_sha256] = facts
+        if record is not None:
+            self._records[file.path] = record
+            self._created[facts.file_sha256] = record.created_at
 
     def _judge_removal(self, file: LakeFile, place: Place) -> None:
         content = self._content(file)
@@ -275,10 +280,9 @@ class _Audit:
 
     def _a_later_one_was_removed(self, key: LakeKey, file_sha256: str) -> bool:
         """Whether a table that took the place of this one was removed, so that there is no current one."""
-        facts = self._now.facts.get(file_sha256)
-        record = None if facts is None else self._record(facts.record)
+        created = self._created.get(file_sha256)
         removed = [removal.record for (of, _), removal in self._removals.items() if of == key]
-        return record is not None and any(later.created_at > record.created_at for later in removed)
+        return created is not None and any(later.created_at > created for later in removed)
 
     def _missing_inputs(self) -> None:
         """What a table was made from, and is in neither place: the archive and the removals."""
@@ -286,25 +290,25 @@ class _Audit:
             (removal.record.key, removal.record.content_sha256) for removal in self._removals.values()
         }
         damaged: set[LakeKey] = set()
-        tables = [file for file in self._found.values() if file.place.kind in {"current", "version"}]
-        for file in tables:
+        tables = [(path, file) for path, file in self._found.items() if file.place.kind in {"current", "version"}]
+        for _, file in tables:
             key = file.place.key
             if key is not None:
                 if file.verdict is Verdict.INTACT:
                     kept.add((key, file.content_sha256))
                 elif file.place.kind == "version":
                     damaged.add(key)
-        for file in tables:
-            record = self._record_of(file) if file.verdict is Verdict.INTACT else None
+        for path, file in tables:
+            record = self._records.get(path) if file.verdict is Verdict.INTACT else None
             for needed in record.derivation.inputs if record is not None else ():
                 # A damaged version may be the one; it is told of where it lies.
                 if (needed.key, needed.content_sha256) not in kept and needed.key not in damaged:
-                    path = f"{VERSIONS}/{needed.key.folder}/? ({needed.content_sha256})"
+                    gone = f"{VERSIONS}/{needed.key.folder}/? ({needed.content_sha256})"
                     reason = f"{file.path} was made from it, and it is neither archived nor removed"
                     place = Place("version", needed.key)
                     self._found.setdefault(
-                        path,
-                        AuditedFile(path, place, Verdict.MISSING, reason, content_sha256=needed.content_sha256),
+                        gone,
+                        AuditedFile(gone, place, Verdict.MISSING, reason, content_sha256=needed.content_sha256),
                     )
 
     def _missing(self, path: str, place: Place, reason: str, file_sha256: str = "") -> None:
@@ -312,33 +316,25 @@ class _Audit:
             path, AuditedFile(printable(path, keep=""), place, Verdict.MISSING, reason, file_sha256=file_sha256)
         )
 
-    def _record(self, text: str) -> LineageRecord | None:
-        if text not in self._records:
-            self._records[text] = None
+    def _parse(self, text: str) -> LineageRecord | None:
+        if text not in self._parsed:
+            self._parsed[text] = None
             with contextlib.suppress(ValidationError):
-                self._records[text] = LineageRecord.model_validate_json(text)
-        return self._records[text]
-
-    def _record_of(self, file: AuditedFile) -> LineageRecord | None:
-        facts = self._now.facts.get(file.file_sha256)
-        return None if facts is None else self._record(facts.record)
+                self._parsed[text] = LineageRecord.model_validate_json(text)
+        return self._parsed[text]
 
     # Files against the event log
 
     def _compare_with_log(self, expected: Sequence[KnownWrite], recorded: Sequence[KnownWrite]) -> None:
-        by_key: dict[LakeKey, list[KnownWrite]] = defaultdict(list)
-        for write in recorded:
-            by_key[write.key].append(write)
-        expected_by_key: dict[LakeKey, list[KnownWrite]] = defaultdict(list)
-        for write in expected:
-            expected_by_key[write.key].append(write)
+        expected_by_key = _by_key(expected)
+        by_key = expected_by_key if recorded == expected else _by_key(recorded)
         for key, writes in expected_by_key.items():
             self._find_missing(key, writes)
         for path, file in list(self._found.items()):
             of = file.place.key
             if of is None or file.place.kind not in {"current", "version"} or file.verdict is not Verdict.INTACT:
                 continue
-            record = self._record_of(file)
+            record = self._records.get(path)
             if record is None:
                 continue
             newest = max((self._made(write) for write in expected_by_key[of]), default="")
@@ -398,18 +394,15 @@ class _Audit:
 
     def _made(self, write: KnownWrite) -> str:
         """When the file that was recorded was made; where two runs wrote at once, it may be the other one's."""
-        facts = self._now.facts.get(write.file_sha256)
-        record = None if facts is None else self._record(facts.record)
-        return write.made if record is None else record.created_at
+        return self._created.get(write.file_sha256, write.made)
 
     # What moved on
 
     def _find_stale(self, today: Today) -> None:
         current: dict[str, LineageRecord] = {}
         for path, file in self._found.items():
-            record = self._record_of(file) if file.place.kind == "current" and file.verdict is Verdict.INTACT else None
-            if record is not None:
-                current[path] = record
+            if file.place.kind == "current" and file.verdict is Verdict.INTACT and path in self._records:
+                current[path] = self._records[path]
         changes = today(list(current.values()))
         for path, record in current.items():
             found = () if record.asset == AUDIT_TABLE else changes(record)
@@ -445,6 +438,13 @@ def _read_one(lake: Lake, file: tuple[str, tuple[str, ...]]) -> tuple[str, FileF
             raise lake.out_of_reach(path, error) from error  # it says nothing about the file
         return path, FileFacts("", wrong=f"it cannot be opened ({error.strerror or type(error).__name__})")
     return path, facts_of(content, expected)
+
+
+def _by_key(writes: Iterable[KnownWrite]) -> dict[LakeKey, list[KnownWrite]]:
+    found: dict[LakeKey, list[KnownWrite]] = defaultdict(list)
+    for write in writes:
+        found[write.key].append(write)
+    return found
 
 
 def _sha256(content: bytes) -> str:

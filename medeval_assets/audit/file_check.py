@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,8 +33,7 @@ _NO_TEXT = re.compile("[\ud800-\udfff]")
 _SEAL = re.compile(r"_seals/[0-9a-f]{64}\.json(\.sig|\.minisig)?")
 
 
-@dataclass(frozen=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """What the bytes of a table's file say, wherever it lies.
 
     record: the lineage record as JSON; "" where none can be read. content_sha256: of its rows, hashed again.

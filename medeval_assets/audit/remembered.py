@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from medeval_assets.audit.file_check import CHECK_VERSION, FileFacts
 from medeval_assets.lake.migrations import TABLE_VERSIONS
@@ -18,8 +19,7 @@ _STAMP = b"medeval.audit"
 _COLUMNS = ("path", "size", "stamp", "file_sha256", "content_sha256", "record", "wrong", "decoded")
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A file as the last audit saw it. stamp: another one when the file was written to since."""
 
     size: int

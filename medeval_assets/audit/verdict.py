@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from medeval_assets.lake.key import LakeKey
 
@@ -32,8 +32,7 @@ class Verdict(StrEnum):
 FINE = frozenset({Verdict.INTACT, Verdict.STALE})
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """What a path below the lake's root stands for. key: None where the lake's layout knows no such path.
 
     sha256: of the file's bytes, where the name says it.

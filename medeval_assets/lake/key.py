@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, order=True)
-class LakeKey:
+class LakeKey(NamedTuple):
     """One file of the lake: an asset, and the model and task where the asset is partitioned by them."""
 
     asset: str

@@ -6,12 +6,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class LakeFile:
+class LakeFile(NamedTuple):
     """A file of the lake. path: below its root. size: in bytes.
 
     stamp: another one when the file was written to. same: equal for the names of one and the same file.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -70,24 +70,27 @@ class Today:
             return [Change("input", f"unexpected {type(error).__name__}", None, None)]
         return changes(record.derivation, today) if today != record.derivation else []
 
-    def _derivation(self, record: LineageRecord) -> Derivation:
+    def _derivation(self, record: LineageRecord) -> Derivation:  # noqa: PLR0911 - one for each kind of table
         """What the table at the record's place would be derived from now."""
         lake, settings = self._lake, self._settings
-        of_asset: dict[str, Callable[[], Derivation]] = {
-            "datasets": lambda: dataset_recipe(_task(record), settings, lake).derivation,
-            "prompt_sets": lambda: (
-                prompt_set_recipe(lake, _task(record), settings, _chosen(record, "prompts")).derivation
-            ),
-            "generations": lambda: self._generations(record),
-            "scores": lambda: scores_derivation(lake, record.model, _task(record), self._scoring(record)),
-            "metric_tables": lambda: metric_table_recipe(lake, record.model, record.task).derivation,
-            "repeat_checks": lambda: self._repeat_checks(record),
-            "leaderboard": lambda: leaderboard_recipe(lake, list(self._models), settings).derivation,
-            "comparisons": lambda: comparisons_recipe(lake, self._models, _chosen(record, "margin")).derivation,
-        }
-        if record.asset not in of_asset:
-            raise _GoneError(Change("input", "the asset", record.asset, None))
-        return of_asset[record.asset]()
+        match record.asset:
+            case "datasets":
+                return dataset_recipe(_task(record), settings, lake).derivation
+            case "prompt_sets":
+                return prompt_set_recipe(lake, _task(record), settings, _chosen(record, "prompts")).derivation
+            case "generations":
+                return self._generations(record)
+            case "scores":
+                return scores_derivation(lake, record.model, _task(record), self._scoring(record))
+            case "metric_tables":
+                return metric_table_recipe(lake, record.model, record.task).derivation
+            case "repeat_checks":
+                return self._repeat_checks(record)
+            case "leaderboard":
+                return leaderboard_recipe(lake, list(self._models), settings).derivation
+            case "comparisons":
+                return comparisons_recipe(lake, self._models, _chosen(record, "margin")).derivation
+        raise _GoneError(Change("input", "the asset", record.asset, None))
 
     def _generations(self, record: LineageRecord) -> Derivation:
         task = _task(record)

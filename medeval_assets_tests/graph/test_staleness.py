@@ -511,7 +511,7 @@ def test_after_random_edits_the_stale_tables_are_those_of_first_principles(evalu
 
 @pytest.mark.slow
 def test_after_many_random_edits_they_are_too(evaluated: Edited) -> None:
-    seen = edits(evaluated, examples=18, steps=20)
+    seen = edits(evaluated, examples=12, steps=20)
     for asset in {key.asset for key in TABLES}:
         assert any(name.startswith(f"{asset} stale by") for name in seen), asset
         assert seen[f"{asset} made again with the same rows"], asset

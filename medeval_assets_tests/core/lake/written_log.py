@@ -52,7 +52,7 @@ class WrittenLog:
         """Write a table of this number, and record it as an asset does."""
         records = [record for needed in inputs if (record := lake.record(needed)) is not None]
         derivation = Derivation(code_version=str(number), inputs=tuple(one.as_input() for one in records))
-        about = {"key": asdict(key), "number": number}
+        about = {"key": key._asdict(), "number": number}
         self._add({"about_to_write": about})
         table = [row_of(key.asset, number + index) for index in range(rows)]
         record = lake.write(key, table, derivation, run_id=run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -118,7 +117,7 @@ def test_the_command_has_the_choices_that_were_made(
 
     prompt_set = write(PROMPTS, prompts=prompts)
     generations = write(GENERATIONS, prompt_set, limit=limit)
-    write(NUMBERS, write(dataclasses.replace(GENERATIONS, asset="scores"), generations))
+    write(NUMBERS, write(GENERATIONS._replace(asset="scores"), generations))
     expected = ["medeval", "evaluate", "-m", "biomed", "-t", "mednli", *options]
     assert command_of(chain_of(lake, NUMBERS)).split() == expected
 
