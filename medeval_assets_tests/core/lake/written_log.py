@@ -29,7 +29,7 @@ class WrittenLog:
 
     def writes(self) -> Sequence[KnownWrite]:
         found = [line["recorded"] for line in self._lines() if "recorded" in line]
-        return [KnownWrite(LakeKey(**one.pop("key")), **one) for one in found]
+        return [KnownWrite(LakeKey(*one.pop("key")), **one) for one in found]
 
     def may_be_unrecorded(self, run_id: str, made: str) -> bool:
         return run_id in self.killed
