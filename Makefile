@@ -55,8 +55,9 @@ unit: $(VENV)/test.stamp ## The tests
 test-browser: demo $(VENV)/browser.stamp ## The Dagster UI on the demo in headless Chromium (needs Debian's chromium)
 	$(BIN)/pytest -m browser
 
+# Three at a time on two cores: each waits now and then for a process it started or for the disk.
 test-slow: $(VENV)/test.stamp ## Whole evaluations, every command, and thousands of kills, edits and damaged files
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m slow
 
 # scispaCy needs an older numpy, so it gets an environment of its own. A test that is skipped there fails the target.
 .umls/umls.stamp: pyproject.toml
