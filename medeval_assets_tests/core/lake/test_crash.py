@@ -176,8 +176,8 @@ def test_killed_before_any_step_of_anything(
     ("scene", "kills"),
     [
         ("folder", (1, 4)),
-        pytest.param("folder", (8, 10), marks=pytest.mark.slow),
-        pytest.param("bucket", (2, 10), marks=pytest.mark.slow),
+        pytest.param("folder", (15, 10), marks=pytest.mark.slow),
+        pytest.param("bucket", (4, 10), marks=pytest.mark.slow),
     ],
     indirect=["scene"],
 )
