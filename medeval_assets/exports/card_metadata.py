@@ -39,8 +39,13 @@ def card_with(card: str, where: str, model: str, results: Sequence[Result], repl
     try:
         block = _Block(found.group(2) if found else "", line_end)
         changed = block.with_results(model, results, replaced)
+        if found:
+            whole = text[: found.start(2)] + changed + text[found.end(2) :]
+        else:
+            whole = f"---{line_end}{changed}{line_end}---{line_end}{text}"
+        again = REGEX_YAML_BLOCK.search(whole)
         # Editing text has corners that nobody thought of: what is read back decides.
-        if not block.is_said_by(changed, model, results, replaced):
+        if again is None or again.group(2) != changed or not block.is_said_by(changed, model, results, replaced):
             raise _Unfit("more would change than was meant to")
     except _Unfit as error:
         remedy = "Write them in lines, `model-index` as a list; or take the values from the command without `--out`."
@@ -49,9 +54,7 @@ def card_with(card: str, where: str, model: str, results: Sequence[Result], repl
         # YAML's own words would show the file's lines.
         what, remedy = "its metadata cannot be read", "They stand between two lines of `---`, as YAML; mend them."
         raise BadInput([Problem(where, what, remedy)]) from error
-    if found is None:
-        return f"{mark}---{line_end}{changed}{line_end}---{line_end}{text}"
-    return mark + text[: found.start(2)] + changed + text[found.end(2) :]
+    return mark + whole
 
 
 class _Unfit(Exception):
